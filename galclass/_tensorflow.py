@@ -1,0 +1,47 @@
+"""TensorFlow and Keras, imported without the page of notes that they print.
+
+TensorFlow writes about missing GPUs and about oneDNN to the process's standard error before its
+own log settings apply (https://github.com/tensorflow/tensorflow/issues/100442); a notebook shows
+that in red. What is written is shown after all when the import fails.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def _quiet():
+    try:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+    except (AttributeError, OSError, ValueError):  # No standard error, as in some windowed programs.
+        yield
+        return
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(stderr, notes.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+with _quiet():
+    import keras
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"Keras runs on {keras.backend.backend()!r}, galclass needs 'tensorflow'; set the "
+        "environment variable KERAS_BACKEND=tensorflow before Keras is imported"
+    )
+
+__all__ = ["keras", "tf"]

@@ -1,0 +1,215 @@
+"""Probabilities, and the metrics that they amount to."""
+
+import numpy as np
+
+from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
+from .runs import RunError, write_json, write_npz
+
+
+def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=256):
+    """Class probabilities of pictures.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As :func:`galclass.build_cnn` makes it.
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+    indices : array of int, shape (n,), optional
+        Which of them, in this order. Default: all.
+    symmetric : bool, default False
+        Average the probabilities over the eight flips and quarter turns of each picture.
+    batch_size : int, default 256
+        Pictures at a time; it bounds the memory, not the result.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, classes)
+        Each row sums to 1.
+    """
+    from .augmentation import apply_symmetry
+    from .model import forward
+
+    images = check_images(images, shape=tuple(model.input_shape[1:]))
+    indices = np.arange(len(images)) if indices is None else np.asarray(indices)
+    elements = range(8) if symmetric else (0,)
+    parts = []
+    for start in range(0, len(indices), batch_size):
+        batch = images[indices[start : start + batch_size]]
+        turned = [forward(model, apply_symmetry(batch, e)).numpy() for e in elements]
+        parts.append(np.mean(turned, axis=0))
+    return np.concatenate(parts)
+
+
+def confusion_matrix(labels, predicted, *, classes=len(CLASS_NAMES)):
+    """Counts in the published orientation: rows predicted, columns true.
+
+    Parameters
+    ----------
+    labels, predicted : array of int, shape (n,)
+
+    Returns
+    -------
+    ndarray of int64, shape (classes, classes)
+        The transpose of scikit-learn's.
+    """
+    from sklearn import metrics
+
+    return metrics.confusion_matrix(labels, predicted, labels=np.arange(classes)).T
+
+
+def compute_metrics(labels, probabilities, *, class_fractions=None, seed=0):
+    """Metrics of predicted probabilities against true classes.
+
+    Parameters
+    ----------
+    labels : array of int, shape (n,)
+        True classes.
+    probabilities : array of float, shape (n, classes)
+    class_fractions : array of float, shape (classes,), optional
+        Class mix for the re-weighted accuracy. Default: the public Galaxy10 file's.
+    seed : int, default 0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, its 95 % bootstrap interval ``accuracy_interval`` (percentiles of 10,000
+        resamples of the galaxies), ``balanced_accuracy`` (mean recall over the classes present),
+        ``macro_f1`` over all classes and ``macro_f1_present`` over those present,
+        ``reweighted_accuracy`` (sum over classes of fraction times recall; None where a class
+        with a fraction is absent), ``log_loss`` (mean of -ln p of the true class), ``galaxies``,
+        ``confusion_matrix`` (rows predicted, columns true) and ``classes``: a list with
+        ``name``, ``precision``, ``recall`` and ``support``; precision is None where nothing was
+        predicted as the class, recall where the class is absent.
+
+    Raises
+    ------
+    DataError
+        Shapes that do not fit, or probabilities that are not finite, in 0-1 and summing to 1.
+    """
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 2:
+        raise DataError(f"probabilities of shape {probabilities.shape}, expected (n, classes)")
+    classes = probabilities.shape[1]
+    labels = check_labels(labels, len(probabilities), classes=classes)
+    if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
+        raise DataError("probabilities must be finite, 0 to 1, and sum to 1 in each row")
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes=classes)
+    right, predicted, support = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        recall, precision = right / support, right / predicted
+    f1 = 2 * right / np.maximum(predicted + support, 1)
+    present = support > 0
+    n = len(labels)
+    # Resampling galaxies with replacement makes the number of right ones binomial.
+    resampled = np.random.default_rng(seed).binomial(n, right.sum() / n, 10_000) / n
+    if class_fractions is None and classes == len(CLASS_COUNTS):
+        class_fractions = CLASS_COUNTS
+    reweighted = None
+    if class_fractions is not None:
+        fractions = np.asarray(class_fractions, float) / np.sum(class_fractions)
+        if present[fractions > 0].all():
+            reweighted = float(np.sum((fractions * recall)[fractions > 0]))
+    chosen = probabilities[np.arange(n), labels].astype(float)
+    return {
+        "galaxies": n,
+        "accuracy": float(right.sum() / n),
+        "accuracy_interval": np.percentile(resampled, [2.5, 97.5]).tolist(),
+        "balanced_accuracy": float(recall[present].mean()),
+        "macro_f1": float(f1.mean()),
+        "macro_f1_present": float(f1[present].mean()),
+        "reweighted_accuracy": reweighted,
+        "log_loss": float(-np.log(np.clip(chosen, 1e-7, 1)).mean()),
+        "classes": [
+            {
+                "name": CLASS_NAMES[c] if classes == len(CLASS_NAMES) else str(c),
+                "precision": float(precision[c]) if predicted[c] else None,
+                "recall": float(recall[c]) if support[c] else None,
+                "support": int(support[c]),
+            }
+            for c in range(classes)
+        ],
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
+def evaluate(run, images, labels, *, symmetric=None):
+    """Measure a run on its own test galaxies and write the result into its folder.
+
+    Parameters
+    ----------
+    run : galclass.runs.Run
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+    labels : ndarray of int, shape (N,)
+        The same galaxies, in the same order, as for training.
+    symmetric : bool, optional
+        Average the probabilities over the eight flips and quarter turns. Default: as the run's
+        recipe says. The figures without it, and those of the last epoch's weights, are reported
+        beside the chosen ones.
+
+    Returns
+    -------
+    dict
+        As :func:`compute_metrics`, and ``symmetric``, ``plain`` and ``last_epoch``. Also in
+        ``metrics.json``; the probabilities are in ``predictions.npz``.
+
+    Raises
+    ------
+    RunError
+        The galaxies are not those of the run.
+    """
+    images, labels = check_images(images), check_labels(labels, len(images))
+    test = test_indices(run, labels)
+    if symmetric is None:
+        symmetric = run.manifest["recipe"]["symmetric_prediction"]
+    model = run.load_model()
+    plain = predict_proba(model, images, test)
+    probabilities = predict_proba(model, images, test, symmetric=True) if symmetric else plain
+    last = predict_proba(run.load_model("last"), images, test)
+    metrics = {
+        "symmetric": bool(symmetric),
+        **compute_metrics(labels[test], probabilities),
+        "plain": _headline(labels[test], plain),
+        "last_epoch": _headline(labels[test], last),
+    }
+    write_npz(
+        run.path / "predictions.npz",
+        indices=test,
+        labels=labels[test],
+        probabilities=probabilities,
+    )
+    write_json(run.path / "metrics.json", metrics)
+    run.__dict__.pop("metrics", None)
+    run.__dict__.pop("predictions", None)
+    return metrics
+
+
+def test_indices(run, labels):
+    """The run's test indices, drawn again from the labels and compared with its manifest.
+
+    Raises
+    ------
+    RunError
+        The split differs from the one that the run was trained with.
+    """
+    from .training import describe_split
+
+    recorded = run.manifest["split"]
+    parts, found = describe_split(labels, recorded["protocol"])
+    if found != recorded:
+        differing = [key for key in found if found[key] != recorded.get(key)]
+        raise RunError(
+            f"these {len(labels)} galaxies are not the run's {run.manifest['source']['galaxies']} "
+            f"({', '.join(differing)} of the split differ); give {run.manifest['source']['name']}"
+        )
+    return parts.test
+
+
+# pytest collects functions of this name in modules that it imports from.
+test_indices.__test__ = False
+
+
+def _headline(labels, probabilities):
+    metrics = compute_metrics(labels, probabilities)
+    keys = ("accuracy", "balanced_accuracy", "macro_f1", "reweighted_accuracy", "log_loss")
+    return {key: metrics[key] for key in keys}

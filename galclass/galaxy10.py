@@ -1,0 +1,388 @@
+"""Galaxy10 SDSS: fetch, verify, read and split.
+
+21,785 colour pictures of galaxies, 69 x 69 pixels, in ten morphological classes. A galaxy is in
+the set where one class has more than 55 % of the votes of Galaxy Zoo 2.
+
+Origin of the pictures: Sloan Digital Sky Survey. Labels: Galaxy Zoo 2 (Willett et al. 2013,
+MNRAS 435, 2835; Hart et al. 2016, MNRAS 461, 3663). Compilation: astroNN (Leung & Bovy 2019,
+MNRAS 483, 3255), https://astronn.readthedocs.io/en/latest/galaxy10sdss.html.
+"""
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+FILE_NAME = "Galaxy10.h5"
+SHA256 = "969a6b1cefcc36e09fffa86febd2f699a4aa19b837ba0427f01b0bc6ded458af"
+URLS = (
+    "https://zenodo.org/records/10844811/files/Galaxy10.h5",
+    "https://www.astro.utoronto.ca/~bovy/Galaxy10/Galaxy10.h5",
+)
+IMAGE_SHAPE = (69, 69, 3)
+
+CLASS_NAMES = (
+    "Disk, Face-on, No Spiral",
+    "Smooth, Completely round",
+    "Smooth, in-between round",
+    "Smooth, Cigar shaped",
+    "Disk, Edge-on, Rounded Bulge",
+    "Disk, Edge-on, Boxy Bulge",
+    "Disk, Edge-on, No Bulge",
+    "Disk, Face-on, Tight Spiral",
+    "Disk, Face-on, Medium Spiral",
+    "Disk, Face-on, Loose Spiral",
+)
+# Counted in the published file. astroNN's page gives 394 for class 3, which does not sum to 21,785.
+CLASS_COUNTS = (3461, 6997, 6292, 349, 1534, 17, 589, 1121, 906, 519)
+
+
+class DataError(ValueError):
+    """A file or an array is not in Galaxy10's form."""
+
+
+class DownloadError(OSError):
+    """Galaxy10.h5 could not be fetched."""
+
+
+class Split(NamedTuple):
+    """Indices of the training, validation and test galaxies, int64 arrays without overlap."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def load_galaxy10(path=None):
+    """Load Galaxy10 SDSS, downloading it (210 MB) when it is not on this machine.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        An HDF5 file in Galaxy10's layout. By default :func:`locate_galaxy10` finds or fetches
+        the published file.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+        Red, green and blue from the i, r and g bands. N is 21,785 for the published file.
+    labels : ndarray of uint8, shape (N,)
+        Classes 0 to 9, indices into ``CLASS_NAMES``.
+
+    Raises
+    ------
+    FileNotFoundError
+        `path` does not exist.
+    DataError
+        The file is not in Galaxy10's layout.
+    DownloadError
+        The file is not on this machine and could not be fetched.
+    """
+    return read_galaxy10(locate_galaxy10(path))
+
+
+def locate_galaxy10(path=None):
+    """Path of the Galaxy10 file, fetched if need be.
+
+    Looks at `path`, then the environment variable ``GALCLASS_DATA``, both of which may name any
+    file in Galaxy10's layout. Then at ``data/Galaxy10.h5`` under the working directory, astroNN's
+    cache and galclass's cache, where only the published file, told by its sha256, is accepted.
+    Else the file is downloaded into galclass's cache.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    FileNotFoundError, DataError, DownloadError
+        As in :func:`load_galaxy10`.
+    """
+    if path is None and os.environ.get("GALCLASS_DATA"):
+        path = os.environ["GALCLASS_DATA"]
+    if path is not None:
+        path = Path(path).expanduser()
+        if path.is_dir():
+            raise DataError(
+                f"{path} is a directory, expected an HDF5 file; try {path / FILE_NAME}"
+            )
+        if not path.exists():
+            raise FileNotFoundError(f"no file {path}; give the path of a Galaxy10 HDF5 file")
+        return path
+    in_data = Path("data") / FILE_NAME
+    if in_data.exists():
+        if sha256_of(in_data) != SHA256:
+            raise DataError(
+                f"{in_data} is not the published Galaxy10.h5 (its sha256 is not {SHA256[:12]}...). "
+                "Move it away, or name it as the data to use it as it is"
+            )
+        return in_data
+    in_astronn = Path.home() / ".astroNN" / "datasets" / FILE_NAME
+    if in_astronn.exists():
+        if sha256_of(in_astronn) == SHA256:
+            return in_astronn
+        warnings.warn(f"{in_astronn} is damaged (wrong sha256) and is not used", stacklevel=3)
+    return fetch_galaxy10()
+
+
+def fetch_galaxy10(*, cache=None, urls=URLS, sha256=SHA256, timeout=30.0):
+    """Download Galaxy10.h5 unless a whole copy is in the cache already.
+
+    The file gets its name only when it has arrived whole and its sha256 is right. Each address
+    is tried three times, in order.
+
+    Parameters
+    ----------
+    cache : path-like, optional
+        Directory for the file. Default: the user's cache directory for galclass.
+    urls : sequence of str
+        Addresses that hold the file.
+    sha256 : str
+        Expected hash, hexadecimal.
+    timeout : float, default 30
+        Seconds without an answer after which a connection is given up.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    DownloadError
+        No address gave the file, or the cache cannot be written.
+    """
+    import pooch
+    import requests
+
+    cache = Path(cache or pooch.os_cache("galclass")).expanduser()
+    target = cache / FILE_NAME
+    if target.exists():
+        if sha256_of(target) == sha256:
+            return target
+        warnings.warn(f"{target} is damaged (wrong sha256) and is fetched again", stacklevel=2)
+    else:
+        pooch.get_logger().setLevel("WARNING")
+    by_hand = (
+        f"Download {urls[0]} by hand to {Path('data') / FILE_NAME}, "
+        "or use simulated galaxies (--data simulated)"
+    )
+    reasons = []
+    for url in urls:
+        fetcher = pooch.create(
+            cache,
+            base_url="",
+            registry={FILE_NAME: f"sha256:{sha256}"},
+            urls={FILE_NAME: url},
+            retry_if_failed=2,
+        )
+        try:
+            return Path(
+                fetcher.fetch(
+                    FILE_NAME,
+                    downloader=pooch.HTTPDownloader(progressbar=True, timeout=timeout),
+                )
+            )
+        except requests.exceptions.RequestException as error:
+            reasons.append(f"{url}: {_short(error)}")
+        except ValueError as error:
+            if "hash" not in str(error):
+                raise
+            reasons.append(f"{url}: the file that came has the wrong sha256")
+        except OSError as error:
+            raise DownloadError(
+                f"cannot write the cache directory {cache}: {error.strerror or error}. "
+                f"Free or unlock it. {by_hand}"
+            ) from error
+    raise DownloadError("Galaxy10.h5 could not be fetched. " + "; ".join(reasons) + f". {by_hand}")
+
+
+def _short(error):
+    """The innermost reason of a nested requests error."""
+    while error.args and isinstance(getattr(error.args[0], "reason", error.args[0]), Exception):
+        error = getattr(error.args[0], "reason", error.args[0])
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def read_galaxy10(path):
+    """Read an HDF5 file in Galaxy10's layout: ``images`` and ``ans``, other columns ignored.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+    labels : ndarray of uint8, shape (N,)
+
+    Raises
+    ------
+    DataError
+        The file is not HDF5, is cut off, lacks a column, or a column has another shape, type or
+        range.
+    """
+    path = Path(path)
+    if not h5py.is_hdf5(path):
+        raise DataError(f"{path.name} is not an HDF5 file; expected Galaxy10.h5 or its like")
+    try:
+        with h5py.File(path, "r") as file:
+            for column in ("images", "ans"):
+                if not isinstance(file.get(column), h5py.Dataset):
+                    raise DataError(
+                        f"{path.name} has no column {column!r} (it has {sorted(file)}); "
+                        "expected 'images' and 'ans'"
+                    )
+            _check_header(path.name, file["images"], file["ans"])
+            images, labels = file["images"][:], file["ans"][:]
+    except (OSError, RuntimeError, KeyError) as error:
+        raise DataError(
+            f"{path.name} is damaged or cut off ({error}); fetch or copy it again"
+        ) from error
+    return check_images(images, name=path.name), check_labels(labels, len(images), name=path.name)
+
+
+def _check_header(name, images, labels):
+    """Refuse a file by its header, before its arrays are read into memory."""
+    if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE:
+        raise DataError(
+            f"{name}: 'images' is {images.dtype} {images.shape}, expected uint8 (N, 69, 69, 3)"
+        )
+    if labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{name}: {images.shape[0]} images but labels of shape {labels.shape}; "
+            "expected one label an image"
+        )
+
+
+def check_images(images, *, shape=IMAGE_SHAPE, name="images"):
+    """Images as a uint8 array of shape (N, 69, 69, 3), or an error that says what they are.
+
+    Raises
+    ------
+    DataError
+        Another dtype or shape, or no image at all.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        hint = "give pixel values 0-255 as uint8"
+        if np.issubdtype(images.dtype, np.floating) and images.size:
+            low, high = float(np.min(images)), float(np.max(images))
+            if not np.isfinite(low + high):
+                hint = "they hold NaN or infinite values; mend these first"
+            elif 0 <= low and high <= 1:
+                hint = "they lie in 0-1: convert with (images * 255).round().astype('uint8')"
+            elif 0 <= low and high <= 255:
+                hint = "they lie in 0-255: convert with images.round().astype('uint8')"
+        raise DataError(f"{name}: dtype {images.dtype}, expected uint8; {hint}")
+    if images.shape[1:] != shape:
+        hint = ""
+        if images.ndim == 4 and images.shape[1:] == (shape[2], *shape[:2]):
+            hint = "; channels come last: images.transpose(0, 2, 3, 1)"
+        elif images.shape == shape:
+            hint = "; a single picture needs a first axis: images[None]"
+        raise DataError(f"{name}: shape {images.shape}, expected (N, {str(shape)[1:]}{hint}")
+    if len(images) == 0:
+        raise DataError(f"{name}: no image in it, expected at least one")
+    return images
+
+
+def check_labels(labels, count=None, *, classes=len(CLASS_NAMES), name="labels"):
+    """Labels as a uint8 array of shape (N,), or an error that says what they are.
+
+    Raises
+    ------
+    DataError
+        Not one-dimensional, not integers, out of range, empty or not `count` of them.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == classes:
+        raise DataError(
+            f"{name}: shape {labels.shape} looks one-hot, expected class numbers of shape (N,); "
+            "convert with labels.argmax(axis=1)"
+        )
+    if labels.ndim != 1:
+        raise DataError(f"{name}: labels of shape {labels.shape}, expected (N,)")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"{name}: labels of dtype {labels.dtype}, expected integers 0-{classes - 1}; "
+            "convert with labels.astype('uint8')"
+        )
+    if len(labels) == 0:
+        raise DataError(f"{name}: no label in it, expected at least one")
+    if count is not None and len(labels) != count:
+        raise DataError(f"{name}: {count} images but {len(labels)} labels; expected one each")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            f"{name}: labels from {labels.min()} to {labels.max()}, expected 0-{classes - 1}"
+        )
+    return labels.astype(np.uint8, copy=False)
+
+
+def split(labels, protocol="stratified", *, random_state=42):
+    """Split galaxies into training, validation and test parts.
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+        Classes 0 to 9.
+    protocol : {"stratified", "published"}
+        ``"stratified"``: 70/15/15 with the class fractions kept, as the strongest public
+        comparison does it: ``train_test_split(test_size=.15, stratify=..., random_state=42)``,
+        then ``.1765`` of the rest for validation. ``"published"``: the published notebook's
+        80/20, then 20 % of the training part for validation, not stratified (13,942 / 3,486 /
+        4,357 of the 21,785); seeded here, which the notebook was not.
+    random_state : int, default 42
+        Seed of the split. It is not the seed of the training, so that runs with several seeds
+        share their test galaxies.
+
+    Returns
+    -------
+    Split
+        Named tuple ``train, validation, test`` of int64 index arrays, disjoint and complete.
+
+    Raises
+    ------
+    ValueError
+        Unknown protocol, or too few galaxies (of a class) to split.
+    """
+    from sklearn.model_selection import train_test_split
+
+    labels = check_labels(labels)
+    if protocol not in ("stratified", "published"):
+        raise ValueError(f"unknown split {protocol!r}, expected 'stratified' or 'published'")
+    stratified = protocol == "stratified"
+    first, second = (0.15, 0.1765) if stratified else (0.20, 0.20)
+    if stratified:
+        counts = np.bincount(labels)
+        small = [int(c) for c in np.flatnonzero((counts > 0) & (counts < 3))]
+        if small:
+            raise ValueError(
+                f"class {small[0]} has {counts[small[0]]} galaxies, expected at least 3 to have "
+                "one in each part; leave the class out, add galaxies or use protocol='published'"
+            )
+    parts = np.arange(len(labels))
+    try:
+        rest, test = train_test_split(
+            parts,
+            test_size=first,
+            stratify=labels if stratified else None,
+            random_state=random_state,
+        )
+        train, validation = train_test_split(
+            rest,
+            test_size=second,
+            stratify=labels[rest] if stratified else None,
+            random_state=random_state,
+        )
+    except ValueError as error:
+        raise ValueError(f"{len(labels)} galaxies are too few to split: {error}") from error
+    return Split(train, validation, test)
+
+
+def sha256_of(path):
+    """Hexadecimal sha256 of a file, read in pieces."""
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,74 @@
+"""Which galaxies a study is about: by name, with where they came from."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from . import galaxy10
+
+
+class Dataset(NamedTuple):
+    """Images, labels and their origin; unpacks as ``images, labels, source``."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    source: dict
+
+
+def load_data(data, *, n=4000, seed=0):
+    """Load the galaxies that `data` names, with a record of their origin.
+
+    Nothing is ever replaced: simulated galaxies come only by asking for ``"simulated"``.
+
+    Parameters
+    ----------
+    data : str or path-like
+        ``"simulated"``, ``"galaxy10"`` (found on this machine or downloaded) or the path of an
+        HDF5 file in Galaxy10's layout.
+    n : int, default 4000
+        Number of galaxies to simulate; unused for files.
+    seed : int, default 0
+        Seed of the simulation; unused for files.
+
+    Returns
+    -------
+    Dataset
+        Named tuple ``images`` (uint8, (N, 69, 69, 3)), ``labels`` (uint8, (N,)) and ``source``,
+        a dict with ``kind`` ("simulated", "galaxy10" or "file"), ``name``, ``galaxies`` and
+        ``sha256``, as it goes into a run's manifest.
+
+    Raises
+    ------
+    FileNotFoundError, galclass.galaxy10.DataError, galclass.galaxy10.DownloadError
+        As :func:`galclass.load_galaxy10`.
+    """
+    if data == "simulated":
+        from .simulate import simulate_galaxy10
+
+        images, labels = simulate_galaxy10(n, seed)
+        source = {"kind": "simulated", "name": f"simulate_galaxy10({n}, {seed})"}
+        source["sha256"] = _sha256_of_arrays(images, labels)
+    else:
+        path = galaxy10.locate_galaxy10(None if data == "galaxy10" else data)
+        images, labels = galaxy10.read_galaxy10(path)
+        digest = galaxy10.sha256_of(path)
+        kind = "galaxy10" if digest == galaxy10.SHA256 else "file"
+        source = {"kind": kind, "name": path.name, "sha256": digest}
+    return Dataset(images, labels, {**source, "galaxies": len(labels)})
+
+
+def describe_arrays(images, labels):
+    """The origin that can be told of bare arrays: their number and their sha256."""
+    return {
+        "kind": "arrays",
+        "name": "arrays in memory",
+        "sha256": _sha256_of_arrays(images, labels),
+        "galaxies": len(labels),
+    }
+
+
+def _sha256_of_arrays(images, labels):
+    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest.update(np.ascontiguousarray(labels))
+    return digest.hexdigest()

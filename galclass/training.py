@@ -1,0 +1,483 @@
+"""Recipes, and the training loop that follows them into a run folder."""
+
+import hashlib
+import json
+import math
+import platform
+import shutil
+import sys
+import time
+import warnings
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from . import __version__
+from ._tensorflow import keras, tf
+from .augmentation import augment
+from .evaluation import predict_proba
+from .galaxy10 import CLASS_NAMES, check_images, check_labels, split
+from .model import build_cnn, choose_precision, describe_device
+from .runs import Run, RunError, load_run, whole_file, write_history, write_json, write_npz
+from .sources import describe_arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How the network is trained.
+
+    Parameters
+    ----------
+    epochs : int
+    batch_size : int, default 64
+    learning_rate : float, default 0.001
+        Of Adam, or the peak of the schedule.
+    schedule : {"constant", "cosine"}
+        ``"cosine"`` falls to zero at the last epoch (Loshchilov & Hutter 2017, arXiv 1608.03983).
+    warmup_epochs : float, default 0
+        Linear rise of the learning rate from zero.
+    l2 : float, default 0
+        L2 penalty on every kernel but the output's.
+    weight_decay : float, default 0
+        Decoupled weight decay on kernels (AdamW, Loshchilov & Hutter 2019, arXiv 1711.05101).
+    label_smoothing : float, default 0
+        Weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv 1512.00567).
+    gradient_clip : float, optional
+        Largest global norm of the gradient.
+    ema : float, default 0
+        Decay, a step, of the exponential moving average of the weights, which is what is
+        validated and kept; 0: none.
+    symmetries, rotation, zoom, shift, brightness
+        Augmentation, see :func:`galclass.augmentation.augment`.
+    patience : int, optional
+        Epochs without a better validation accuracy after which training stops.
+    symmetric_prediction : bool, default False
+        Whether evaluation averages over the eight flips and quarter turns.
+    """
+
+    epochs: int
+    batch_size: int = 64
+    learning_rate: float = 0.001
+    schedule: str = "constant"
+    warmup_epochs: float = 0.0
+    l2: float = 0.0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    gradient_clip: float | None = None
+    ema: float = 0.0
+    symmetries: bool = False
+    rotation: float = 0.0
+    zoom: float = 0.0
+    shift: float = 0.0
+    brightness: float = 0.0
+    patience: int | None = None
+    symmetric_prediction: bool = False
+
+    def __post_init__(self):
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"epochs={self.epochs}, batch_size={self.batch_size}: expected 1 or more"
+            )
+        if self.schedule not in ("constant", "cosine"):
+            raise ValueError(f"schedule {self.schedule!r}, expected 'constant' or 'cosine'")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate={self.learning_rate}, expected more than 0")
+        for name in ("label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}, expected 0 <= {name} < 1")
+        for name in ("warmup_epochs", "l2", "weight_decay", "rotation", "zoom", "shift"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}, expected 0 or more")
+
+
+RECIPES = {
+    # To the letter of the published notebook.
+    "published": Recipe(epochs=200, l2=0.001),
+    "default": Recipe(
+        epochs=40,
+        schedule="cosine",
+        warmup_epochs=2,
+        weight_decay=0.01,
+        label_smoothing=0.05,
+        gradient_clip=1.0,
+        ema=0.998,
+        symmetries=True,
+        patience=15,
+        symmetric_prediction=True,
+    ),
+}
+
+
+def train(
+    images,
+    labels,
+    *,
+    out,
+    recipe="default",
+    epochs=None,
+    seed=0,
+    split_protocol="stratified",
+    precision="auto",
+    source=None,
+    resume=False,
+    overwrite=False,
+    verbose=True,
+):
+    """Train the network into a run folder.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+    labels : ndarray of int, shape (N,)
+        Classes 0 to 9.
+    out : path-like
+        The run folder.
+    recipe : str or Recipe, default "default"
+        A name in ``RECIPES`` or a recipe of your own.
+    epochs : int, optional
+        Instead of the recipe's.
+    seed : int, default 0
+        Seed of weights, order, dropout and augmentation: the same seed gives the same weights, bit
+        for bit, on the same machine. The split does not depend on it.
+    split_protocol : {"stratified", "published"}
+        See :func:`galclass.split`.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        See :func:`galclass.model.choose_precision`.
+    source : dict, optional
+        The origin of the galaxies, from :func:`galclass.load_data`. Without it the manifest says
+        that they came as arrays.
+    resume : bool, default False
+        Go on with the run in `out`, if there is one; a finished one is returned as it is.
+    overwrite : bool, default False
+        Delete a run in `out` first.
+    verbose : bool, default True
+        A line an epoch, and a progress bar on terminals.
+
+    Returns
+    -------
+    galclass.runs.Run
+
+    Raises
+    ------
+    galclass.galaxy10.DataError
+        Images or labels in another form.
+    ValueError
+        Unknown recipe, split or precision, or a number out of range.
+    RunError
+        `out` is in the way, holds another run than the one to resume, or cannot be written.
+    """
+    out = Path(out).expanduser()
+    images = check_images(images)
+    labels = check_labels(labels, len(images))
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise ValueError(f"unknown recipe {recipe!r}, expected one of {sorted(RECIPES)}")
+        name, recipe = recipe, RECIPES[recipe]
+    else:
+        name = "custom"
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    if not (isinstance(seed, int) and seed >= 0):
+        raise ValueError(f"seed={seed!r}, expected an integer of 0 or more")
+    parts, split_record = describe_split(labels, split_protocol)
+    network = {"classes": len(CLASS_NAMES), "l2": recipe.l2}
+    manifest = {
+        "galclass": __version__,
+        "status": "training",
+        "recipe_name": name,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "source": source or describe_arrays(images, labels),
+        "split": split_record,
+        "network": network,
+        "precision": choose_precision(precision),
+        "device": describe_device(),
+        "versions": _versions(),
+    }
+    if resume and (out / "manifest.json").exists():
+        before = load_run(out)
+        _refuse_another_run(before.manifest, manifest, precision)
+        if before.manifest["status"] == "complete":
+            return before
+        manifest = {**manifest, "precision": before.manifest["precision"]}
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not overwrite:
+            raise RunError(
+                f"{out} exists and is not empty; choose another folder, resume it (--resume) "
+                "or replace it (--overwrite)"
+            )
+        load_run(out)  # Deletes nothing but a run.
+        shutil.rmtree(out)
+    write_json(out / "manifest.json", manifest)
+    _write_examples(out, images, labels, parts.train)
+
+    tf.config.experimental.enable_op_determinism()
+    session = _Session(recipe, network, seed, manifest["precision"], parts, images, labels)
+    rows, seconds = session.restore(out / "checkpoint")
+    try:
+        while len(rows) < recipe.epochs and not _out_of_patience(rows, recipe.patience):
+            start = time.perf_counter()
+            rows.append(session.run_epoch(len(rows) + 1, verbose))
+            seconds += time.perf_counter() - start
+            if len(rows) == best_epoch(rows):
+                session.save(out / "model.keras")
+            write_history(out / "history.csv", rows)
+            session.checkpoint(out / "checkpoint", rows, seconds)
+            if verbose:
+                _report(rows, recipe.epochs, len(parts.train), seconds / len(rows))
+    except KeyboardInterrupt:
+        print(
+            f"\nStopped in epoch {len(rows) + 1}. Go on with the same command and --resume "
+            f"(in Python: resume=True); the run folder is {out}",
+            file=sys.stderr,
+        )
+        raise
+    session.save(out / "last.keras")
+    manifest.update(
+        status="complete",
+        epochs=len(rows),
+        best_epoch=best_epoch(rows),
+        wall_time_s=round(seconds, 1),
+        images_per_second=round(len(parts.train) * len(rows) / session.step_seconds(seconds), 1),
+    )
+    write_json(out / "manifest.json", manifest)
+    shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    return Run(out)
+
+
+def describe_split(labels, protocol):
+    """A split, and its record for the manifest: protocol, sizes and a hash of the indices."""
+    parts = split(labels, protocol)
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.astype("<i8").tobytes())
+    digest.update(labels.tobytes())
+    sizes = {f"{name}_size": len(part) for name, part in parts._asdict().items()}
+    return parts, {"protocol": protocol, **sizes, "sha256": digest.hexdigest()}
+
+
+def best_epoch(rows):
+    """Number, from 1, of the epoch with the highest validation accuracy, then lowest loss."""
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    return best["epoch"]
+
+
+def _out_of_patience(rows, patience):
+    return bool(rows and patience and len(rows) - best_epoch(rows) >= patience)
+
+
+class _Session:
+    """The state of one training: networks, optimiser, averages."""
+
+    def __init__(self, recipe, network, seed, precision, parts, images, labels):
+        self.recipe, self.seed, self.parts = recipe, seed, parts
+        self.images, self.labels = images, labels
+        self.steps = math.ceil(len(parts.train) / recipe.batch_size)
+        self.model = build_cnn(**network, seed=seed, precision=precision)
+        # Validated and saved: the averaged weights where the recipe averages, else the same.
+        self.kept = build_cnn(**network, seed=seed, precision=precision)
+        self.saved = build_cnn(**network, seed=seed)
+        self.optimizer = _optimizer(recipe, self.steps, precision)
+        self.optimizer.build(self.model.trainable_variables)
+        self.validate_seconds = 0.0
+        self.totals = tf.Variable(tf.zeros(2))
+        self.step = tf.function(self._step, jit_compile=False, reduce_retracing=True)
+
+    def _step(self, images, labels):
+        recipe = self.recipe
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            probabilities = self.model(images, training=True)
+            targets = tf.one_hot(labels, probabilities.shape[1])
+            loss = tf.reduce_mean(
+                keras.losses.categorical_crossentropy(
+                    targets, probabilities, label_smoothing=recipe.label_smoothing
+                )
+            ) + sum(self.model.losses, 0.0)
+            scaled = self.optimizer.scale_loss(loss)
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        if recipe.ema:
+            steps = tf.cast(self.optimizer.iterations, tf.float32)
+            # Short memory at first, so that the random start is forgotten.
+            decay = tf.minimum(recipe.ema, (1 + steps) / (10 + steps))
+            for mean, variable in zip(self.kept.trainable_variables, variables, strict=True):
+                mean.assign_sub((1 - decay) * (mean - variable))
+        n = tf.cast(tf.shape(labels)[0], tf.float32)
+        right = tf.cast(tf.argmax(probabilities, 1), labels.dtype) == labels
+        self.totals.assign_add(tf.stack([n * loss, tf.reduce_sum(tf.cast(right, tf.float32))]))
+
+    def run_epoch(self, epoch, verbose):
+        """Train an epoch and validate; all randomness is a function of (seed, epoch)."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(self.parts.train)
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.seed_generator.state.assign([rng.integers(2**31), 0])
+        self.totals.assign([0, 0])
+        recipe, size = self.recipe, self.recipe.batch_size
+        starts = tqdm(
+            range(0, len(order), size),
+            desc=f"epoch {epoch}/{recipe.epochs}",
+            unit_scale=size,
+            unit=" images",
+            leave=False,
+            disable=not (verbose and sys.stdout.isatty()),
+            file=sys.stdout,
+        )
+        for start in starts:
+            batch = order[start : start + size]
+            images = augment(
+                self.images[batch],
+                rng,
+                symmetries=recipe.symmetries,
+                rotation=recipe.rotation,
+                zoom=recipe.zoom,
+                shift=recipe.shift,
+                brightness=recipe.brightness,
+            )
+            # Tensors, so that the step is not traced anew for each array.
+            self.step(tf.constant(images), tf.constant(self.labels[batch], tf.int32))
+            done = start // size + 1
+            if not starts.disable and done % 10 == 0:
+                loss, right = self.totals.numpy() / (done * size)
+                starts.set_postfix(loss=f"{loss:.3f}", accuracy=f"{right:.3f}")
+        loss, right = (self.totals.numpy() / len(order)).tolist()
+        start = time.perf_counter()
+        val_loss, val_accuracy = self._validate()
+        self.validate_seconds += time.perf_counter() - start
+        return {
+            "epoch": epoch,
+            "loss": loss,
+            "accuracy": right,
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+        }
+
+    def _validate(self):
+        if not self.recipe.ema:
+            _copy(self.model, self.kept)
+        part = self.parts.validation
+        probabilities = predict_proba(self.kept, self.images, part)
+        labels = self.labels[part]
+        chosen = np.clip(probabilities[np.arange(len(part)), labels], 1e-7, 1)
+        penalty = float(sum(self.kept.losses, 0.0))
+        right = probabilities.argmax(axis=1) == labels
+        return float(-np.log(chosen).mean()) + penalty, float(right.mean())
+
+    def step_seconds(self, seconds):
+        """Seconds of training alone, without validation."""
+        return max(seconds - self.validate_seconds, 1e-9)
+
+    def save(self, path):
+        """Write the validated weights as a float32 network that any machine can load."""
+        _copy(self.kept, self.saved)
+        with whole_file(path) as temporary:
+            self.saved.save(temporary)
+
+    def _variables(self):
+        return [
+            *self.model.trainable_variables,
+            *self.kept.trainable_variables,
+            *self.optimizer.variables,
+        ]
+
+    def checkpoint(self, folder, rows, seconds):
+        """Write all that resuming needs into one file; the one before is kept."""
+        arrays = {f"v{i}": v.numpy() for i, v in enumerate(self._variables())}
+        state = {"rows": rows, "seconds": seconds, "validate_seconds": self.validate_seconds}
+        write_npz(folder / f"{len(rows):05d}.npz", state=json.dumps(state), **arrays)
+        for old in sorted(folder.glob("[0-9]*.npz"))[:-2]:
+            old.unlink()
+
+    def restore(self, folder):
+        """Set the state from the newest whole checkpoint; rows of the history and seconds."""
+        for path in sorted(folder.glob("[0-9]*.npz"), reverse=True):
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    state = json.loads(str(file["state"]))
+                    arrays = [file[f"v{i}"] for i in range(len(self._variables()))]
+            except Exception as error:  # zipfile, zlib and numpy each raise their own kinds
+                warnings.warn(
+                    f"{path} is damaged ({error}); going back to the checkpoint before it",
+                    stacklevel=3,
+                )
+                continue
+            for variable, array in zip(self._variables(), arrays, strict=True):
+                variable.assign(array)
+            self.validate_seconds = state["validate_seconds"]
+            return state["rows"], state["seconds"]
+        return [], 0.0
+
+
+def _optimizer(recipe, steps, precision):
+    rate = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        warmup = round(recipe.warmup_epochs * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else rate,
+            max(recipe.epochs * steps - warmup, 1),
+            warmup_target=rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if recipe.weight_decay:
+        optimizer = keras.optimizers.AdamW(
+            rate, weight_decay=recipe.weight_decay, global_clipnorm=recipe.gradient_clip
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    else:
+        optimizer = keras.optimizers.Adam(rate, global_clipnorm=recipe.gradient_clip)
+    if precision == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _copy(source, target):
+    for old, new in zip(target.trainable_variables, source.trainable_variables, strict=True):
+        old.assign(new)
+
+
+def _write_examples(out, images, labels, train):
+    """One training picture of each class, for figures that need no data file."""
+    chosen = [next((i for i in train if labels[i] == c), None) for c in range(len(CLASS_NAMES))]
+    chosen = np.array([i for i in chosen if i is not None])
+    write_npz(out / "examples.npz", images=images[chosen], labels=labels[chosen])
+
+
+def _refuse_another_run(before, now, precision):
+    keys = ["recipe", "seed", "split", "source", "network"]
+    if precision != "auto":
+        keys.append("precision")
+    for key in keys:
+        old, new = before.get(key), now[key]
+        if old == new:
+            continue
+        if isinstance(old, dict):
+            differing = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+            old, new = ({k: d.get(k) for k in differing} for d in (old, new))
+        raise RunError(
+            f"cannot resume: the run was started with {key} {old}, now it is {new}; "
+            "give the same settings, or another folder"
+        )
+
+
+def _report(rows, epochs, images, seconds):
+    row = rows[-1]
+    left = (epochs - row["epoch"]) * seconds
+    print(
+        f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
+        f"  validation loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.4f}"
+        f"{' *' if best_epoch(rows) == row['epoch'] else '  '}"
+        f"  {images / seconds:.0f} images/s  {left / 60:.1f} min left",
+        flush=True,
+    )
+
+
+def _versions():
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
