@@ -16,7 +16,11 @@ def _quiet():
     try:
         sys.stderr.flush()
         stderr = os.dup(2)
-    except (AttributeError, OSError, ValueError):  # No standard error, as in some windowed programs.
+    except (
+        AttributeError,
+        OSError,
+        ValueError,
+    ):  # No standard error, as in some windowed programs.
         yield
         return
     with tempfile.TemporaryFile() as notes:

@@ -5,6 +5,9 @@ import numpy as np
 from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
 from .runs import RunError, write_json, write_npz
 
+# Below this many true galaxies a recall says little; tables and figures mark such classes.
+FEW = 10
+
 
 def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=256):
     """Class probabilities of pictures.
@@ -131,6 +134,30 @@ def compute_metrics(labels, probabilities, *, class_fractions=None, seed=0):
         ],
         "confusion_matrix": matrix.tolist(),
     }
+
+
+def top_confusions(run, count=5):
+    """The largest shares of a class that are called another class.
+
+    Parameters
+    ----------
+    run : galclass.runs.Run, or ndarray of int, shape (classes, classes)
+        An evaluated run, or counts with rows predicted and columns true.
+    count : int, default 5
+
+    Returns
+    -------
+    list of tuple
+        ``(true, predicted, share, support)``, the largest share first; classes with fewer than
+        ten true galaxies are left out.
+    """
+    matrix = np.asarray(getattr(run, "metrics", {"confusion_matrix": run})["confusion_matrix"])
+    support = matrix.sum(axis=0)
+    share = np.where(support >= FEW, matrix / np.maximum(support, 1), 0)
+    np.fill_diagonal(share, 0)
+    order = np.argsort(share, axis=None)[::-1][:count]
+    pairs = [divmod(int(i), len(matrix)) for i in order]
+    return [(t, p, float(share[p, t]), int(support[t])) for p, t in pairs if share[p, t] > 0]
 
 
 def evaluate(run, images, labels, *, symmetric=None):

@@ -107,9 +107,7 @@ def locate_galaxy10(path=None):
     if path is not None:
         path = Path(path).expanduser()
         if path.is_dir():
-            raise DataError(
-                f"{path} is a directory, expected an HDF5 file; try {path / FILE_NAME}"
-            )
+            raise DataError(f"{path} is a directory, expected an HDF5 file; try {path / FILE_NAME}")
         if not path.exists():
             raise FileNotFoundError(f"no file {path}; give the path of a Galaxy10 HDF5 file")
         return path
@@ -377,6 +375,50 @@ def split(labels, protocol="stratified", *, random_state=42):
     except ValueError as error:
         raise ValueError(f"{len(labels)} galaxies are too few to split: {error}") from error
     return Split(train, validation, test)
+
+
+def find_copies(images):
+    """Find galaxies that are byte-identical copies of each other, also flipped or turned.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, s, s, channels)
+
+    Returns
+    -------
+    list of list of int
+        Groups of two or more indices, each in rising order.
+    """
+    from .augmentation import apply_symmetry
+
+    groups = {}
+    for i, image in enumerate(images):
+        turned = (apply_symmetry(image[None], element).tobytes() for element in range(8))
+        key = min(hashlib.blake2b(one, digest_size=16).digest() for one in turned)
+        groups.setdefault(key, []).append(i)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def write_galaxy10(path, images, labels, *, source=None):
+    """Write an HDF5 file in Galaxy10's layout, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        An existing file is replaced.
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+    labels : ndarray of int, shape (N,)
+    source : dict, optional
+        Where they came from, kept as attributes of the file.
+    """
+    from .runs import whole_file
+
+    images = check_images(images)
+    labels = check_labels(labels, len(images))
+    with whole_file(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("images", data=images, chunks=(1, *IMAGE_SHAPE), compression="gzip")
+        file.create_dataset("ans", data=labels)
+        file.attrs.update(source or {})
 
 
 def sha256_of(path):

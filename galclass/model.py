@@ -104,9 +104,7 @@ def build_cnn(
         model.add(
             layers.Dense(width, activation="tanh", dtype=policy, name=f"dense{d}", **kernel())
         )
-        model.add(
-            layers.Dropout(dense_dropout, seed=next(seeds), dtype=policy, name=f"dropout{d}")
-        )
+        model.add(layers.Dropout(dense_dropout, seed=next(seeds), dtype=policy, name=f"dropout{d}"))
     model.add(
         layers.Dense(classes, activation="softmax", dtype="float32", name="classes", **kernel(0))
     )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import galaxy10
+from .runs import RunError
 
 
 class Dataset(NamedTuple):
@@ -47,8 +48,12 @@ def load_data(data, *, n=4000, seed=0):
         from .simulate import simulate_galaxy10
 
         images, labels = simulate_galaxy10(n, seed)
-        source = {"kind": "simulated", "name": f"simulate_galaxy10({n}, {seed})"}
-        source["sha256"] = _sha256_of_arrays(images, labels)
+        source = {
+            "kind": "simulated",
+            "name": f"simulate_galaxy10({n}, {seed})",
+            "sha256": _sha256_of_arrays(images, labels),
+            "simulation_seed": seed,
+        }
     else:
         path = galaxy10.locate_galaxy10(None if data == "galaxy10" else data)
         images, labels = galaxy10.read_galaxy10(path)
@@ -56,6 +61,42 @@ def load_data(data, *, n=4000, seed=0):
         kind = "galaxy10" if digest == galaxy10.SHA256 else "file"
         source = {"kind": kind, "name": path.name, "sha256": digest}
     return Dataset(images, labels, {**source, "galaxies": len(labels)})
+
+
+def load_run_data(run, data=None):
+    """Load the galaxies of a run again, and make sure that they are the same.
+
+    Parameters
+    ----------
+    run : galclass.runs.Run
+    data : str or path-like, optional
+        As in :func:`load_data`. Default: what the manifest says; a manifest holds no path, so
+        that a file of your own must be given.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    RunError
+        The file must be given, or the galaxies are not those of the run.
+    """
+    recorded = run.manifest["source"]
+    if data is None:
+        if recorded["kind"] not in ("simulated", "galaxy10"):
+            raise RunError(
+                f"the run was trained on {recorded['name']}, whose place is not recorded; "
+                "give it with --data PATH"
+            )
+        data = recorded["kind"]
+    loaded = load_data(data, n=recorded["galaxies"], seed=recorded.get("simulation_seed", 0))
+    if loaded.source["sha256"] != recorded["sha256"]:
+        raise RunError(
+            f"{loaded.source['name']} (sha256 {loaded.source['sha256'][:12]}...) is not the run's "
+            f"{recorded['name']} (sha256 {recorded['sha256'][:12]}...); give the same galaxies"
+        )
+    return loaded
 
 
 def describe_arrays(images, labels):

@@ -194,6 +194,7 @@ def train(
         "network": network,
         "precision": choose_precision(precision),
         "device": describe_device(),
+        "class_counts": np.bincount(labels, minlength=len(CLASS_NAMES)).tolist(),
         "versions": _versions(),
     }
     if resume and (out / "manifest.json").exists():

@@ -1,0 +1,40 @@
+# Every target makes .venv from requirements-lock.txt first, and uses it again afterwards.
+PYTHON ?= python3
+RUN ?= figures/runs/default
+SEED ?= 0
+BIN = .venv/bin
+
+.PHONY: help demo test reproduce figures lock clean
+
+help:  ## explain the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+demo: .venv/ready  ## run the notebook on simulated galaxies, in a few minutes, into runs/demo/
+	$(BIN)/galclass notebook --data simulated --epochs 15 --out runs/demo --overwrite
+
+test: .venv/ready  ## check the style and run the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest $(PYTEST)
+
+reproduce: .venv/ready  ## run the notebook on Galaxy10 (210 MB on first use) with the full recipe
+	$(BIN)/galclass notebook --data galaxy10 --seed $(SEED) --out runs/galaxy10 --resume
+
+figures: .venv/ready  ## draw the README's figures from a run, without training: make figures RUN=runs/NAME
+	$(BIN)/galclass figures $(RUN) --examples simulated --out figures
+
+lock:  ## pin all requirements anew (needs uv)
+	echo 'tensorflow>=2.21' | uv pip compile pyproject.toml - --universal --python-version 3.10 \
+	  --extra notebook --extra test --upgrade --no-annotate \
+	  --custom-compile-command "make lock" --output-file requirements-lock.txt
+
+clean:  ## delete .venv; runs and data stay
+	rm -rf .venv
+
+.venv/ready: requirements-lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "galclass needs Python 3.10 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,274 @@
+"""``galclass ...``: each command is a few lines over the functions of the library."""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from . import __version__
+
+app = typer.Typer(
+    help="Tell the morphology of galaxies with the published Galaxy10 network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Fetch, simulate or describe galaxies.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Data = Annotated[
+    str, typer.Option("--data", help="simulated, galaxy10, or an HDF5 file in its layout.")
+]
+Galaxies = Annotated[int, typer.Option("--n", min=1, help="Galaxies to simulate.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")]
+
+
+class Precision(str, Enum):
+    """Arithmetic of the network's layers."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class SplitProtocol(str, Enum):
+    """How galaxies are split into training, validation and test parts."""
+
+    stratified = "stratified"
+    published = "published"
+
+
+def _version(shown: bool):
+    if shown:
+        typer.echo(f"galclass {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+):
+    pass
+
+
+@data_app.command("fetch")
+def data_fetch():
+    """Find Galaxy10.h5 on this machine, or download it (210 MB) into the cache."""
+    from .galaxy10 import locate_galaxy10
+
+    typer.echo(locate_galaxy10())
+
+
+@data_app.command("simulate")
+def data_simulate(
+    out: Annotated[Path, typer.Argument(help="HDF5 file to write.")],
+    n: Galaxies = 4000,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+):
+    """Write simulated galaxies to an HDF5 file in Galaxy10's layout."""
+    from .galaxy10 import write_galaxy10
+    from .sources import load_data
+
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} exists; choose another name or give --overwrite")
+    images, labels, source = load_data("simulated", n=n, seed=seed)
+    write_galaxy10(out, images, labels, source=source)
+    typer.echo(f"{len(labels):,} simulated galaxies in {out}")
+
+
+@data_app.command("info")
+def data_info(data: Data = "galaxy10", n: Galaxies = 4000, seed: Seed = 0):
+    """Describe galaxies: origin, counts by class, and copies of a galaxy across a split."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, find_copies, split
+    from .plotting import describe_source
+    from .sources import load_data
+
+    images, labels, source = load_data(data, n=n, seed=seed)
+    table = Table("class", "name", "galaxies", "public Galaxy10", title=describe_source(source))
+    for c, name in enumerate(CLASS_NAMES):
+        table.add_row(str(c + 1), name, f"{(labels == c).sum():,}", f"{CLASS_COUNTS[c]:,}")
+    Console().print(table)
+    typer.echo(f"sha256 {source['sha256']}")
+    groups = find_copies(images)
+    typer.echo(f"galaxies that are a copy of another, also flipped or turned: {len(groups)} groups")
+    parts = split(labels)
+    typer.echo(f"split 70/15/15: {' / '.join(f'{len(part):,}' for part in parts)}")
+    across = sum(sum(bool(set(g) & set(part.tolist())) for part in parts) > 1 for g in groups)
+    typer.echo(f"groups with members in more than one part: {across}")
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    data: Data = "galaxy10",
+    recipe: Annotated[str, typer.Option(help="default or published.")] = "default",
+    epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
+    seed: Seed = 0,
+    n: Galaxies = 4000,
+    split: SplitProtocol = SplitProtocol.stratified,
+    precision: Precision = Precision.auto,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+):
+    """Train the network, evaluate it on its test galaxies and draw its figures."""
+    from .evaluation import evaluate
+    from .plotting import save_figures
+    from .sources import load_data
+    from .training import train
+
+    images, labels, source = load_data(data, n=n)
+    run = train(
+        images,
+        labels,
+        out=out,
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+        split_protocol=split.value,
+        precision=precision.value,
+        source=source,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    evaluate(run, images, labels)
+    save_figures(run, run.path / "figures")
+    _print_metrics(run)
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--data", help="The run's galaxies. Default: as its manifest says."),
+    ] = None,
+    symmetric: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(help="Average over the eight flips and turns. Default: the recipe's."),
+    ] = None,
+):
+    """Measure a run on its own test galaxies again."""
+    from .evaluation import evaluate
+    from .runs import load_run
+    from .sources import load_run_data
+
+    run = load_run(run)
+    images, labels, _ = load_run_data(run, data)
+    evaluate(run, images, labels, symmetric=symmetric)
+    _print_metrics(run)
+
+
+class Examples(str, Enum):
+    """Whose galaxies the examples figure shows."""
+
+    run = "run"
+    simulated = "simulated"
+
+
+@app.command()
+def figures(
+    run: RunFolder,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder for the figures. Default: RUN/figures."),
+    ] = None,
+    examples: Annotated[
+        Examples, typer.Option(help="The run's own galaxies or simulated ones.")
+    ] = Examples.run,
+):
+    """Draw the figures of a run, from its folder alone."""
+    from .plotting import save_figures
+    from .runs import load_run
+    from .sources import load_data
+
+    run = load_run(run)
+    shown = load_data("simulated", n=200) if examples is Examples.simulated else None
+    for path in save_figures(run, out or run.path / "figures", examples=shown):
+        typer.echo(path)
+
+
+@app.command()
+def notebook(
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    data: Data = "galaxy10",
+    recipe: Annotated[str, typer.Option(help="default or published.")] = "default",
+    epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
+    seed: Seed = 0,
+    source: Annotated[Path, typer.Option("--notebook", help="The notebook to execute.")] = Path(
+        "CNN_galaxies.ipynb"
+    ),
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+):
+    """Execute the notebook into a run folder, with its HTML."""
+    from .notebook import execute
+
+    execute(
+        source,
+        out,
+        parameters={"data": data, "recipe": recipe, "epochs": epochs, "seed": seed},
+        resume=resume,
+        overwrite=overwrite,
+    )
+
+
+def _print_metrics(run):
+    from rich.console import Console
+    from rich.table import Table
+
+    from .plotting import describe_source
+
+    metrics = run.metrics
+    table = Table("class", "name", "precision", "recall", "test galaxies")
+    for c, row in enumerate(metrics["classes"], 1):
+        shown = [
+            "-" if row[k] is None else f"{100 * row[k]:.1f} %" for k in ("precision", "recall")
+        ]
+        table.add_row(str(c), row["name"], *shown, f"{row['support']:,}")
+    Console().print(table)
+    low, high = metrics["accuracy_interval"]
+    typer.echo(describe_source(run.manifest["source"]))
+    typer.echo(
+        f"test accuracy {100 * metrics['accuracy']:.2f} % (95 % interval {100 * low:.1f} to "
+        f"{100 * high:.1f}), balanced accuracy {100 * metrics['balanced_accuracy']:.2f} %, "
+        f"macro-F1 {100 * metrics['macro_f1']:.2f} %, {metrics['galaxies']:,} galaxies"
+    )
+    typer.echo(f"run folder: {run.path}")
+
+
+def main():
+    """Run the command line; bad use and bad data end with one line and exit code 2."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        if not _expected(error):
+            raise
+        typer.echo(f"galclass: {error}", err=True)
+        sys.exit(2)
+
+
+def _expected(error):
+    """Whether an error was raised by galclass itself, and so says what to do."""
+    traceback = error.__traceback__
+    while traceback.tb_next:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_globals.get("__name__", "").startswith("galclass")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Execute the notebook without a browser, into a run folder."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from .runs import RunError, load_run, whole_file
+
+
+def execute(notebook, out, *, parameters, resume=False, overwrite=False):
+    """Execute a parameterised notebook and leave it, and its HTML, in the run folder that it made.
+
+    Parameters
+    ----------
+    notebook : path-like
+        With a cell tagged ``parameters``.
+    out : path-like
+        The run folder, passed to the notebook as ``run_dir``.
+    parameters : dict
+        The other parameters.
+    resume, overwrite : bool, default False
+        Go on with the run in `out`, or delete it first.
+
+    Returns
+    -------
+    pathlib.Path
+        The executed notebook.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such notebook.
+    ImportError
+        The packages of the extra ``notebook`` are missing.
+    RunError
+        `out` is in the way, or a cell ended in an error.
+    """
+    notebook, out = Path(notebook), Path(out)
+    if not notebook.is_file():
+        raise FileNotFoundError(f"no notebook {notebook}; run this in a checkout of galclass")
+    try:
+        import nbconvert
+        import papermill
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is not installed; install it with: pip install 'galclass[notebook]'"
+        ) from error
+    if out.exists() and any(out.iterdir()) and not resume:
+        if not overwrite:
+            raise RunError(f"{out} is not empty; give --resume, --overwrite or another folder")
+        load_run(out)  # Deletes nothing but a run.
+        shutil.rmtree(out)
+    unfinished = out.parent / f".{out.name}.ipynb"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Jupyter's debugger warns about frozen modules in every kernel.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(unfinished),
+            parameters={**parameters, "run_dir": str(out)},
+            kernel_name="python3",
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise RunError(
+            f"cell {error.cell_index} of the notebook ended in {error.ename}: {error.evalue}; "
+            f"the notebook up to there is {unfinished}"
+        ) from error
+    executed = out / notebook.name
+    os.replace(unfinished, executed)
+    page, _ = nbconvert.HTMLExporter().from_filename(str(executed))
+    with whole_file(executed.with_suffix(".html")) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    run = load_run(out)
+    print(f"\nnotebook       {executed}\npage           {executed.with_suffix('.html')}")
+    print(f"run folder     {out}\nfigures        {out / 'figures'}")
+    print(f"test accuracy  {100 * run.metrics['accuracy']:.1f} %")
+    return executed
