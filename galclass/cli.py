@@ -149,6 +149,39 @@ def train(
 
 
 @app.command()
+def study(
+    out: Annotated[Path, typer.Option(help="Folder for the runs of the study.")],
+    data: Data = "galaxy10",
+    recipe: Annotated[str, typer.Option(help="default or published.")] = "default",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 5,
+    epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
+    n: Galaxies = 4000,
+    precision: Precision = Precision.auto,
+):
+    """Train a recipe with several seeds; a stopped study goes on where it was."""
+    from .plotting import plot_study, save_figure
+    from .sources import load_data
+    from .studies import load_study, study
+
+    images, labels, source = load_data(data, n=n)
+    summary = study(
+        images,
+        labels,
+        out=out,
+        seeds=seeds,
+        recipe=recipe,
+        epochs=epochs,
+        precision=precision.value,
+        source=source,
+    )
+    save_figure(plot_study(load_study(out)), out / "study.png")
+    for key, mean in summary["mean"].items():
+        spread = "" if summary["std"][key] is None else f" ± {summary['std'][key]:.4f}"
+        typer.echo(f"{key:20s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")
+    typer.echo(f"{len(summary['seeds'])} seeds, {summary['galaxies']:,} test galaxies, {out}")
+
+
+@app.command()
 def evaluate(
     run: RunFolder,
     data: Annotated[
@@ -169,6 +202,124 @@ def evaluate(
     images, labels, _ = load_run_data(run, data)
     evaluate(run, images, labels, symmetric=symmetric)
     _print_metrics(run)
+
+
+@app.command()
+def verify(
+    run: RunFolder,
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--data", help="The run's galaxies. Default: as its manifest says."),
+    ] = None,
+):
+    """Check a run against its manifest: data, split, weights, history and metrics."""
+    from .runs import load_run
+    from .verify import verify
+
+    differences = verify(load_run(run), data)
+    for difference in differences:
+        typer.echo(difference)
+    typer.echo(f"{len(differences)} differences" if differences else "the run is what it says")
+    raise typer.Exit(1 if differences else 0)
+
+
+@app.command()
+def predict(
+    pictures: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(help="Pictures (JPEG, PNG, TIFF) or a directory of them."),
+    ] = None,
+    position: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help='A galaxy in SDSS by its position: "RA DEC" in degrees, ICRS.'),
+    ] = None,
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A galaxy in SDSS by its name, such as M51."),
+    ] = None,
+    run: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A run folder. Default: the network that comes with galclass."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", "-o", help="Table to write: .ecsv .csv .fits .parquet .xml."),
+    ] = None,
+    gallery: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Figure to write: the pictures with their classes."),
+    ] = None,
+    crop: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Side to keep, as a fraction of the field. Default: Galaxy10's."),
+    ] = None,
+    symmetric: Annotated[bool, typer.Option(help="Average over the eight flips and turns.")] = True,
+    overwrite: Overwrite = False,
+):
+    """Classify pictures of galaxies."""
+    from .cutouts import list_pictures, sdss_cutout
+    from .plotting import plot_predictions, save_figure
+    from .prediction import predict, table_format, write_table
+
+    if (bool(pictures) + (position is not None) + (name is not None)) != 1:
+        raise ValueError("give either pictures, --position or --name")
+    for path in (out, gallery):
+        if path is not None and path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists; choose another name or give --overwrite")
+    if out is not None:
+        table_format(out, overwrite=overwrite)
+    if pictures:
+        pictures = [one for path in pictures for one in list_pictures(path)]
+    elif name is not None:
+        pictures = [sdss_cutout(name)]
+    else:
+        pictures = [sdss_cutout(*_position(position))]
+    if run is None:
+        from .pretrained import load_pretrained
+
+        network = load_pretrained()
+    else:
+        network = run
+    table = predict(network, pictures, symmetric=symmetric, crop=crop, progress=sys.stderr.isatty())
+    for row in table:
+        shown = row["error"] or f"{row['class_name']}, {100 * row['probability']:.1f} %"
+        typer.echo(f"{row['source']}: {shown}")
+    if out is not None:
+        write_table(table, out, overwrite=overwrite)
+    if gallery is not None:
+        save_figure(plot_predictions(table, pictures, crop=crop), gallery)
+
+
+def _position(text):
+    try:
+        ra, dec = map(float, text.replace(",", " ").split())
+    except ValueError:
+        raise ValueError(f'position {text!r}, expected "RA DEC" in degrees') from None
+    return ra, dec
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="HTML file to write. Default: RUN/report.html."),
+    ] = None,
+):
+    """Write one page of it all: figures, metrics, manifest, mistakes, model card."""
+    from .report import write_report
+    from .runs import load_run
+
+    typer.echo(write_report(load_run(run), out))
+
+
+@app.command()
+def card(run: RunFolder):
+    """Print the model card of a run, in Markdown."""
+    from .report import model_card
+    from .runs import load_run
+
+    typer.echo(model_card(load_run(run)))
 
 
 class Examples(str, Enum):

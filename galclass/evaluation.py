@@ -1,12 +1,17 @@
 """Probabilities, and the metrics that they amount to."""
 
+import warnings
+
 import numpy as np
 
+from .calibration import apply_temperature, compute_calibration, fit_temperature
 from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
 from .runs import RunError, write_json, write_npz
+from .sources import describe_arrays
 
 # Below this many true galaxies a recall says little; tables and figures mark such classes.
 FEW = 10
+HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "reweighted_accuracy", "log_loss")
 
 
 def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=256):
@@ -34,6 +39,14 @@ def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=25
 
     images = check_images(images, shape=tuple(model.input_shape[1:]))
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer) or len(indices) == 0:
+        raise DataError(f"indices {indices.dtype} {indices.shape}, expected one integer or more")
+    if indices.min() < 0 or indices.max() >= len(images):
+        raise DataError(
+            f"indices from {indices.min()} to {indices.max()}, expected 0-{len(images) - 1}"
+        )
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}, expected 1 or more")
     elements = range(8) if symmetric else (0,)
     parts = []
     for start in range(0, len(indices), batch_size):
@@ -43,7 +56,7 @@ def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=25
     return np.concatenate(parts)
 
 
-def confusion_matrix(labels, predicted, *, classes=len(CLASS_NAMES)):
+def confusion_matrix(labels, predicted, *, classes=10):
     """Counts in the published orientation: rows predicted, columns true.
 
     Parameters
@@ -54,9 +67,19 @@ def confusion_matrix(labels, predicted, *, classes=len(CLASS_NAMES)):
     -------
     ndarray of int64, shape (classes, classes)
         The transpose of scikit-learn's.
+
+    Raises
+    ------
+    DataError
+        Not class numbers, out of range, or not as many of the one as of the other.
     """
     from sklearn import metrics
 
+    # Scikit-learn leaves galaxies out whose class is not in its list.
+    labels = check_labels(labels, classes=classes)
+    predicted = check_labels(predicted, classes=classes, name="predicted")
+    if len(labels) != len(predicted):
+        raise DataError(f"{len(labels)} labels but {len(predicted)} predicted; expected one each")
     return metrics.confusion_matrix(labels, predicted, labels=np.arange(classes)).T
 
 
@@ -91,8 +114,11 @@ def compute_metrics(labels, probabilities, *, class_fractions=None, seed=0):
         Shapes that do not fit, or probabilities that are not finite, in 0-1 and summing to 1.
     """
     probabilities = np.asarray(probabilities)
-    if probabilities.ndim != 2:
-        raise DataError(f"probabilities of shape {probabilities.shape}, expected (n, classes)")
+    if probabilities.ndim != 2 or probabilities.dtype.kind not in "fiu":
+        raise DataError(
+            f"probabilities {probabilities.dtype} of shape {probabilities.shape}, "
+            "expected float of shape (n, classes)"
+        )
     classes = probabilities.shape[1]
     labels = check_labels(labels, len(probabilities), classes=classes)
     if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
@@ -110,7 +136,12 @@ def compute_metrics(labels, probabilities, *, class_fractions=None, seed=0):
         class_fractions = CLASS_COUNTS
     reweighted = None
     if class_fractions is not None:
-        fractions = np.asarray(class_fractions, float) / np.sum(class_fractions)
+        fractions = np.asarray(class_fractions, float)
+        if fractions.shape != (classes,) or not (fractions >= 0).all() or not fractions.sum() > 0:
+            raise DataError(
+                f"class_fractions {class_fractions}, expected {classes} numbers of 0 or more"
+            )
+        fractions = fractions / fractions.sum()
         if present[fractions > 0].all():
             reweighted = float(np.sum((fractions * recall)[fractions > 0]))
     chosen = probabilities[np.arange(n), labels].astype(float)
@@ -177,8 +208,11 @@ def evaluate(run, images, labels, *, symmetric=None):
     Returns
     -------
     dict
-        As :func:`compute_metrics`, and ``symmetric``, ``plain`` and ``last_epoch``. Also in
-        ``metrics.json``; the probabilities are in ``predictions.npz``.
+        As :func:`compute_metrics`, and ``symmetric``, ``plain`` and ``last_epoch``;
+        ``temperature``, fitted on the validation galaxies, and the calibration of the test
+        galaxies without and with it, ``uncalibrated`` and ``calibrated``. Also in
+        ``metrics.json``; the probabilities, without the temperature, are in ``predictions.npz``,
+        and the most confident mistakes in ``mistakes.npz``.
 
     Raises
     ------
@@ -186,18 +220,45 @@ def evaluate(run, images, labels, *, symmetric=None):
         The galaxies are not those of the run.
     """
     images, labels = check_images(images), check_labels(labels, len(images))
-    test = test_indices(run, labels)
+    parts = run_split(run, labels)
+    test = parts.test
+    recorded = run.manifest["source"]
+    # The split knows the labels alone; of files, the hash of the arrays is not recorded.
+    of_arrays = recorded["kind"] in ("simulated", "arrays")
+    if of_arrays and describe_arrays(images, labels)["sha256"] != recorded["sha256"]:
+        raise RunError(
+            "these pictures are not the run's, though their labels are; give "
+            f"{recorded['name']}, in the same order"
+        )
+    absent = sorted(set(range(len(CLASS_NAMES))) - set(labels[test].tolist()))
+    if absent:
+        warnings.warn(
+            f"no test galaxy is of classes {absent}: they have no recall, and macro-F1 is given "
+            "over all classes and over those present",
+            stacklevel=2,
+        )
     if symmetric is None:
         symmetric = run.manifest["recipe"]["symmetric_prediction"]
     model = run.load_model()
     plain = predict_proba(model, images, test)
-    probabilities = predict_proba(model, images, test, symmetric=True) if symmetric else plain
+    probabilities = plain
+    if symmetric:
+        probabilities = predict_proba(model, images, test, symmetric=True)
+    temperature = fit_temperature(
+        labels[parts.validation],
+        predict_proba(model, images, parts.validation, symmetric=symmetric),
+    )
     last = predict_proba(run.load_model("last"), images, test)
     metrics = {
         "symmetric": bool(symmetric),
         **compute_metrics(labels[test], probabilities),
-        "plain": _headline(labels[test], plain),
-        "last_epoch": _headline(labels[test], last),
+        "temperature": temperature,
+        "uncalibrated": compute_calibration(labels[test], probabilities),
+        "calibrated": compute_calibration(
+            labels[test], apply_temperature(probabilities, temperature)
+        ),
+        "plain": headline(labels[test], plain),
+        "last_epoch": headline(labels[test], last),
     }
     write_npz(
         run.path / "predictions.npz",
@@ -205,14 +266,28 @@ def evaluate(run, images, labels, *, symmetric=None):
         labels=labels[test],
         probabilities=probabilities,
     )
+    said = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(said != labels[test])
+    wrong = wrong[np.argsort(-probabilities[wrong, said[wrong]], kind="stable")][:10]
+    write_npz(
+        run.path / "mistakes.npz",
+        images=images[test[wrong]],
+        labels=labels[test[wrong]],
+        predicted=said[wrong],
+        probabilities=probabilities[wrong, said[wrong]],
+    )
     write_json(run.path / "metrics.json", metrics)
-    run.__dict__.pop("metrics", None)
-    run.__dict__.pop("predictions", None)
+    for name in ("metrics", "predictions", "mistakes"):
+        run.__dict__.pop(name, None)
     return metrics
 
 
-def test_indices(run, labels):
-    """The run's test indices, drawn again from the labels and compared with its manifest.
+def run_split(run, labels):
+    """The run's split, drawn again from the labels and compared with its manifest.
+
+    Returns
+    -------
+    galclass.galaxy10.Split
 
     Raises
     ------
@@ -229,14 +304,10 @@ def test_indices(run, labels):
             f"these {len(labels)} galaxies are not the run's {run.manifest['source']['galaxies']} "
             f"({', '.join(differing)} of the split differ); give {run.manifest['source']['name']}"
         )
-    return parts.test
+    return parts
 
 
-# pytest collects functions of this name in modules that it imports from.
-test_indices.__test__ = False
-
-
-def _headline(labels, probabilities):
+def headline(labels, probabilities):
+    """The metrics that are reported beside the chosen ones."""
     metrics = compute_metrics(labels, probabilities)
-    keys = ("accuracy", "balanced_accuracy", "macro_f1", "reweighted_accuracy", "log_loss")
-    return {key: metrics[key] for key in keys}
+    return {key: metrics[key] for key in HEADLINE}

@@ -10,6 +10,9 @@ MNRAS 483, 3255), https://astronn.readthedocs.io/en/latest/galaxy10sdss.html.
 
 import hashlib
 import os
+import stat
+import sys
+import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +27,10 @@ URLS = (
     "https://www.astro.utoronto.ca/~bovy/Galaxy10/Galaxy10.h5",
 )
 IMAGE_SHAPE = (69, 69, 3)
+# A transfer that is slower, in bytes a second, or longer, in bytes, is given up: at this rate the
+# file takes three hours, and it has 210 MB.
+SLOWEST = 20_000
+LARGEST = 1 << 29
 
 CLASS_NAMES = (
     "Disk, Face-on, No Spiral",
@@ -105,33 +112,48 @@ def locate_galaxy10(path=None):
     if path is None and os.environ.get("GALCLASS_DATA"):
         path = os.environ["GALCLASS_DATA"]
     if path is not None:
-        path = Path(path).expanduser()
-        if path.is_dir():
-            raise DataError(f"{path} is a directory, expected an HDF5 file; try {path / FILE_NAME}")
-        if not path.exists():
-            raise FileNotFoundError(f"no file {path}; give the path of a Galaxy10 HDF5 file")
-        return path
+        return _readable_file(path)
     in_data = Path("data") / FILE_NAME
     if in_data.exists():
-        if sha256_of(in_data) != SHA256:
+        if sha256_of(_readable_file(in_data)) != SHA256:
             raise DataError(
                 f"{in_data} is not the published Galaxy10.h5 (its sha256 is not {SHA256[:12]}...). "
                 "Move it away, or name it as the data to use it as it is"
             )
         return in_data
-    in_astronn = Path.home() / ".astroNN" / "datasets" / FILE_NAME
-    if in_astronn.exists():
+    # Not Path.home(), which fails where an account has no home.
+    in_astronn = Path(os.path.expanduser("~")) / ".astroNN" / "datasets" / FILE_NAME
+    if in_astronn.is_file() and os.access(in_astronn, os.R_OK):
         if sha256_of(in_astronn) == SHA256:
             return in_astronn
         warnings.warn(f"{in_astronn} is damaged (wrong sha256) and is not used", stacklevel=3)
     return fetch_galaxy10()
 
 
-def fetch_galaxy10(*, cache=None, urls=URLS, sha256=SHA256, timeout=30.0):
+def _readable_file(path):
+    path = Path(os.path.expanduser(path))
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"no file {path}; give the path of a Galaxy10 HDF5 file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
+    if stat.S_ISDIR(mode):
+        raise DataError(f"{path} is a directory, expected an HDF5 file; try {path / FILE_NAME}")
+    # Reading a pipe or a device would wait or go on for ever.
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path} is no regular file, expected an HDF5 file")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"no permission to read {path}; change it with chmod u+r, or copy it")
+    return path
+
+
+def fetch_galaxy10(*, cache=None, urls=URLS, sha256=SHA256, timeout=30.0, tries=3, pause=1.0):
     """Download Galaxy10.h5 unless a whole copy is in the cache already.
 
-    The file gets its name only when it has arrived whole and its sha256 is right. Each address
-    is tried three times, in order.
+    The file gets its name only when it has arrived whole and its sha256 is right. The addresses
+    are tried in order. A transfer that breaks off, stalls or meets an overloaded server is tried
+    again; one that is refused (404, a redirect loop) or brings another file is not.
 
     Parameters
     ----------
@@ -142,7 +164,12 @@ def fetch_galaxy10(*, cache=None, urls=URLS, sha256=SHA256, timeout=30.0):
     sha256 : str
         Expected hash, hexadecimal.
     timeout : float, default 30
-        Seconds without an answer after which a connection is given up.
+        Seconds without an answer after which a connection is given up. It is given up also when
+        less than 20 kB a second arrived over as long a time.
+    tries : int, default 3
+        Attempts at each address.
+    pause : float, default 1
+        Seconds before the second attempt; doubled before each further one.
 
     Returns
     -------
@@ -154,48 +181,110 @@ def fetch_galaxy10(*, cache=None, urls=URLS, sha256=SHA256, timeout=30.0):
         No address gave the file, or the cache cannot be written.
     """
     import pooch
-    import requests
+
+    from .runs import RunError, remove_leftovers, whole_file
 
     cache = Path(cache or pooch.os_cache("galclass")).expanduser()
     target = cache / FILE_NAME
-    if target.exists():
-        if sha256_of(target) == sha256:
-            return target
-        warnings.warn(f"{target} is damaged (wrong sha256) and is fetched again", stacklevel=2)
-    else:
-        pooch.get_logger().setLevel("WARNING")
     by_hand = (
         f"Download {urls[0]} by hand to {Path('data') / FILE_NAME}, "
         "or use simulated galaxies (--data simulated)"
     )
+    try:
+        if target.exists():
+            if sha256_of(target) == sha256:
+                return target
+            warnings.warn(f"{target} is damaged (wrong sha256) and is fetched again", stacklevel=2)
+        # Of downloads that were killed; a younger one may be another process's.
+        remove_leftovers(cache, FILE_NAME, older_than=24 * 3600)
+    except OSError as error:
+        raise DownloadError(
+            f"cannot use the cache {target}: {error.strerror or error}. Unlock or remove it. "
+            f"{by_hand}"
+        ) from error
     reasons = []
     for url in urls:
-        fetcher = pooch.create(
-            cache,
-            base_url="",
-            registry={FILE_NAME: f"sha256:{sha256}"},
-            urls={FILE_NAME: url},
-            retry_if_failed=2,
-        )
-        try:
-            return Path(
-                fetcher.fetch(
-                    FILE_NAME,
-                    downloader=pooch.HTTPDownloader(progressbar=True, timeout=timeout),
-                )
-            )
-        except requests.exceptions.RequestException as error:
-            reasons.append(f"{url}: {_short(error)}")
-        except ValueError as error:
-            if "hash" not in str(error):
-                raise
-            reasons.append(f"{url}: the file that came has the wrong sha256")
-        except OSError as error:
-            raise DownloadError(
-                f"cannot write the cache directory {cache}: {error.strerror or error}. "
-                f"Free or unlock it. {by_hand}"
-            ) from error
+        for attempt in range(tries):
+            if attempt:
+                time.sleep(pause * 2 ** (attempt - 1))
+            try:
+                with whole_file(target) as temporary:
+                    arrived = _download(url, temporary, timeout)
+                    if sha256_of(temporary) != sha256:
+                        raise _TransferError(f"the file that came ({arrived}) has the wrong sha256")
+                return target
+            except RunError as error:
+                raise DownloadError(f"{error}. {by_hand}") from error
+            except _TransferError as error:
+                reason = str(error)
+                if not error.passing:
+                    break
+        reasons.append(f"{url}: {reason}")
     raise DownloadError("Galaxy10.h5 could not be fetched. " + "; ".join(reasons) + f". {by_hand}")
+
+
+class _TransferError(Exception):
+    """One attempt failed; `passing` says whether another one may succeed."""
+
+    def __init__(self, reason, *, passing=False):
+        super().__init__(reason)
+        self.passing = passing
+
+
+def _download(url, path, timeout):
+    """Write what an address answers to a file; its length and type in words."""
+    # pooch's own downloader has no bound on the time: a byte now and then keeps it alive.
+    import requests
+    import urllib3
+    from tqdm import tqdm
+
+    # Jupyter's standard error is not a terminal but shows a bar.
+    visible = sys.stderr.isatty() or "ipykernel" in sys.modules
+    with open(path, "wb") as file, requests.Session() as session:
+        session.max_redirects = 5
+        try:
+            with session.get(url, stream=True, timeout=timeout) as response:
+                response.raise_for_status()
+                length = response.headers.get("Content-Length", "")
+                with tqdm(
+                    total=int(length) if length.isdigit() else None,
+                    desc=FILE_NAME,
+                    unit="B",
+                    unit_scale=True,
+                    leave=False,
+                    disable=not visible,
+                    file=sys.stderr,
+                ) as bar:
+                    _copy_body(response.raw, file, timeout, bar)
+                kind = response.headers.get("Content-Type", "unknown type")
+                return f"{file.tell():,} bytes, {kind}"
+        except requests.HTTPError as error:
+            passing = error.response.status_code >= 500 or error.response.status_code in (408, 429)
+            raise _TransferError(
+                f"{error.response.status_code} {error.response.reason}", passing=passing
+            ) from error
+        except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
+            raise _TransferError(_short(error), passing=True) from error
+        except requests.RequestException as error:
+            raise _TransferError(_short(error)) from error
+
+
+def _copy_body(body, file, timeout, bar):
+    size, before, since = 0, 0, time.monotonic()
+    # read1 returns what has arrived, so that a dripping server cannot hold it.
+    while piece := body.read1(1 << 16, decode_content=True):
+        file.write(piece)
+        bar.update(len(piece))
+        size += len(piece)
+        if size > LARGEST:
+            raise _TransferError(f"more than {LARGEST:,} bytes came, which is not this file")
+        now = time.monotonic()
+        if now - since > timeout:
+            if size - before < SLOWEST * (now - since):
+                raise _TransferError(
+                    f"slower than {SLOWEST // 1000} kB a second over {timeout:g} s", passing=True
+                )
+            before, since = size, now
 
 
 def _short(error):
@@ -219,29 +308,44 @@ def read_galaxy10(path):
         The file is not HDF5, is cut off, lacks a column, or a column has another shape, type or
         range.
     """
-    path = Path(path)
+    path = _readable_file(path)
     if not h5py.is_hdf5(path):
         raise DataError(f"{path.name} is not an HDF5 file; expected Galaxy10.h5 or its like")
     try:
         with h5py.File(path, "r") as file:
             for column in ("images", "ans"):
-                if not isinstance(file.get(column), h5py.Dataset):
-                    raise DataError(
-                        f"{path.name} has no column {column!r} (it has {sorted(file)}); "
-                        "expected 'images' and 'ans'"
-                    )
+                _check_column(path.name, file, column)
             _check_header(path.name, file["images"], file["ans"])
             images, labels = file["images"][:], file["ans"][:]
-    except (OSError, RuntimeError, KeyError) as error:
+    except DataError:
+        raise
+    except MemoryError as error:
+        raise DataError(f"{path.name} does not fit into memory; give fewer galaxies") from error
+    except Exception as error:  # h5py raises another kind for each way in which a file is damaged.
         raise DataError(
             f"{path.name} is damaged or cut off ({error}); fetch or copy it again"
         ) from error
     return check_images(images, name=path.name), check_labels(labels, len(images), name=path.name)
 
 
+def _check_column(name, file, column):
+    """Refuse a column that is not an array within the file itself."""
+    if not isinstance(file.get(column), h5py.Dataset):
+        raise DataError(
+            f"{name} has no column {column!r} (it has {sorted(file)}); expected 'images' and 'ans'"
+        )
+    data = file[column]
+    link = file.get(column, getlink=True)
+    # Else the sha256 of the file would not be that of the galaxies.
+    if isinstance(link, h5py.ExternalLink) or data.is_virtual or data.external:
+        raise DataError(
+            f"{name}: {column!r} lies in another file; expected one file that holds its arrays"
+        )
+
+
 def _check_header(name, images, labels):
     """Refuse a file by its header, before its arrays are read into memory."""
-    if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE:
         raise DataError(
             f"{name}: 'images' is {images.dtype} {images.shape}, expected uint8 (N, 69, 69, 3)"
         )
@@ -250,6 +354,15 @@ def _check_header(name, images, labels):
             f"{name}: {images.shape[0]} images but labels of shape {labels.shape}; "
             "expected one label an image"
         )
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{name}: labels of dtype {labels.dtype}, expected integers 0-9")
+    for column in (images, labels):
+        # A deflated byte stands for 1032 at most (https://zlib.net/zlib_tech.html).
+        if column.nbytes > 1100 * column.id.get_storage_size():
+            raise DataError(
+                f"{name} is damaged or cut off: its header promises {column.shape[0]:,} galaxies, "
+                "more than there is data for; fetch or copy it again"
+            )
 
 
 def check_images(images, *, shape=IMAGE_SHAPE, name="images"):
@@ -260,22 +373,24 @@ def check_images(images, *, shape=IMAGE_SHAPE, name="images"):
     DataError
         Another dtype or shape, or no image at all.
     """
-    images = np.asarray(images)
+    images = _as_array(images, name)
     if images.dtype != np.uint8:
         hint = "give pixel values 0-255 as uint8"
-        if np.issubdtype(images.dtype, np.floating) and images.size:
+        if np.issubdtype(images.dtype, np.number) and images.size:
             low, high = float(np.min(images)), float(np.max(images))
             if not np.isfinite(low + high):
                 hint = "they hold NaN or infinite values; mend these first"
-            elif 0 <= low and high <= 1:
+            elif low >= 0 and high <= 1:
                 hint = "they lie in 0-1: convert with (images * 255).round().astype('uint8')"
-            elif 0 <= low and high <= 255:
+            elif low >= 0 and high <= 255:
                 hint = "they lie in 0-255: convert with images.round().astype('uint8')"
         raise DataError(f"{name}: dtype {images.dtype}, expected uint8; {hint}")
-    if images.shape[1:] != shape:
+    if images.ndim != 4 or images.shape[1:] != shape:
         hint = ""
         if images.ndim == 4 and images.shape[1:] == (shape[2], *shape[:2]):
             hint = "; channels come last: images.transpose(0, 2, 3, 1)"
+        elif images.shape[1:] == shape[:2]:
+            hint = "; these are grey, expected red, green and blue (the i, r and g bands)"
         elif images.shape == shape:
             hint = "; a single picture needs a first axis: images[None]"
         raise DataError(f"{name}: shape {images.shape}, expected (N, {str(shape)[1:]}{hint}")
@@ -284,7 +399,7 @@ def check_images(images, *, shape=IMAGE_SHAPE, name="images"):
     return images
 
 
-def check_labels(labels, count=None, *, classes=len(CLASS_NAMES), name="labels"):
+def check_labels(labels, count=None, *, classes=10, name="labels"):
     """Labels as a uint8 array of shape (N,), or an error that says what they are.
 
     Raises
@@ -292,7 +407,7 @@ def check_labels(labels, count=None, *, classes=len(CLASS_NAMES), name="labels")
     DataError
         Not one-dimensional, not integers, out of range, empty or not `count` of them.
     """
-    labels = np.asarray(labels)
+    labels = _as_array(labels, name)
     if labels.ndim == 2 and labels.shape[1] == classes:
         raise DataError(
             f"{name}: shape {labels.shape} looks one-hot, expected class numbers of shape (N,); "
@@ -314,6 +429,13 @@ def check_labels(labels, count=None, *, classes=len(CLASS_NAMES), name="labels")
             f"{name}: labels from {labels.min()} to {labels.max()}, expected 0-{classes - 1}"
         )
     return labels.astype(np.uint8, copy=False)
+
+
+def _as_array(values, name):
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"{name}: not an array, its parts differ in shape ({error})") from error
 
 
 def split(labels, protocol="stratified", *, random_state=42):
@@ -341,29 +463,40 @@ def split(labels, protocol="stratified", *, random_state=42):
     Raises
     ------
     ValueError
-        Unknown protocol, or too few galaxies (of a class) to split.
+        Unknown protocol, a seed out of range, or too few galaxies to split.
+
+    Warns
+    -----
+    UserWarning
+        A class has one or two galaxies. Too few for three parts, they all go to training in the
+        stratified protocol.
     """
     from sklearn.model_selection import train_test_split
 
     labels = check_labels(labels)
     if protocol not in ("stratified", "published"):
         raise ValueError(f"unknown split {protocol!r}, expected 'stratified' or 'published'")
+    if not (isinstance(random_state, (int, np.integer)) and 0 <= random_state < 2**32):
+        raise ValueError(f"random_state={random_state!r}, expected an integer of 0 to 2**32 - 1")
     stratified = protocol == "stratified"
     first, second = (0.15, 0.1765) if stratified else (0.20, 0.20)
+    parts, lone = np.arange(len(labels)), np.arange(0)
     if stratified:
         counts = np.bincount(labels)
         small = [int(c) for c in np.flatnonzero((counts > 0) & (counts < 3))]
         if small:
-            raise ValueError(
-                f"class {small[0]} has {counts[small[0]]} galaxies, expected at least 3 to have "
-                "one in each part; leave the class out, add galaxies or use protocol='published'"
+            few = np.isin(labels, small)
+            parts, lone = np.flatnonzero(~few), np.flatnonzero(few)
+            warnings.warn(
+                f"classes {small} have fewer than 3 galaxies each, which all go to the training "
+                "part: no figure will say how well they are told",
+                stacklevel=2,
             )
-    parts = np.arange(len(labels))
     try:
         rest, test = train_test_split(
             parts,
             test_size=first,
-            stratify=labels if stratified else None,
+            stratify=labels[parts] if stratified else None,
             random_state=random_state,
         )
         train, validation = train_test_split(
@@ -374,7 +507,7 @@ def split(labels, protocol="stratified", *, random_state=42):
         )
     except ValueError as error:
         raise ValueError(f"{len(labels)} galaxies are too few to split: {error}") from error
-    return Split(train, validation, test)
+    return Split(np.concatenate([train, lone]), validation, test)
 
 
 def find_copies(images):

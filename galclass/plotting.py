@@ -5,12 +5,15 @@ published. Colours: Okabe & Ito's colour-blind-safe set, and matplotlib's ``Blue
 apart in grey.
 """
 
+import itertools
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
-from .evaluation import FEW
-from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError
+from .calibration import apply_temperature, reliability
+from .evaluation import FEW, predict_proba
+from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images
 from .runs import Run, load_run, whole_file
 
 ORANGE, BLUE, GREEN, GREY = "#d55e00", "#0072b2", "#009e73", "#666666"
@@ -214,6 +217,256 @@ def plot_confusion_matrix(matrix, *, source=None, ax=None):
     return fig
 
 
+# The published notebook's recall of each class on its test galaxies, from its confusion matrix.
+PUBLISHED_RECALL = (0.610, 0.956, 0.901, 0.552, 0.786, 0.0, 0.899, 0.635, 0.438, 0.466)
+
+
+def plot_recall(run, *, ax=None):
+    """Show the recall of each class with its 95 % interval, beside the published one.
+
+    The interval is Wilson's (1927, JASA 22, 209), which behaves for few galaxies and near 0 and 1.
+
+    Parameters
+    ----------
+    run : Run
+        Evaluated.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows = run.metrics["classes"]
+    with mpl.rc_context(STYLE):
+        fig, ax = _axes(ax, 8, 4.2)
+        for c, row in enumerate(rows):
+            if row["support"]:
+                low, high = _wilson(row["recall"], row["support"])
+                ax.plot([100 * low, 100 * high], [c, c], color=BLUE, lw=2)
+                ax.plot(100 * row["recall"], c, "o", color=BLUE)
+            ax.plot(100 * PUBLISHED_RECALL[c], c, "D", color=ORANGE, mfc="white")
+        ax.plot([], [], "o-", color=BLUE, label="this run, 95 % interval")
+        ax.plot([], [], "D", color=ORANGE, mfc="white", label="published, Galaxy10's 21,785")
+        names = [f"{c + 1}  {name}" for c, name in enumerate(CLASS_NAMES)]
+        ax.set_yticks(
+            range(len(rows)),
+            [f"{name}  ({row['support']})" for name, row in zip(names, rows, strict=True)],
+        )
+        ax.invert_yaxis()
+        ax.grid(axis="x")
+        ax.set(xlim=(-2, 102), xlabel="recall (%); in brackets the number of test galaxies")
+        fig.legend(loc="outside upper right", ncols=2)
+        _note(fig, run.manifest["source"])
+    return fig
+
+
+def _wilson(share, n, z=1.96):
+    centre, spread = (
+        share + z**2 / (2 * n),
+        z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)),
+    )
+    return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
+
+
+def plot_reliability(run, *, ax=None):
+    """Show accuracy against confidence on the test galaxies, before and after the temperature.
+
+    Parameters
+    ----------
+    run : Run
+        Evaluated.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    labels, raw = run.predictions["labels"], run.predictions["probabilities"]
+    temperature = run.metrics["temperature"]
+    series = (
+        ("as predicted", raw, ORANGE, "D--", run.metrics["uncalibrated"]),
+        (
+            f"with temperature {temperature:.2f}",
+            apply_temperature(raw, temperature),
+            BLUE,
+            "o-",
+            run.metrics["calibrated"],
+        ),
+    )
+    with mpl.rc_context(STYLE):
+        fig, ax = _axes(ax, 5.6, 4.8)
+        ax.plot([0, 100], [0, 100], color=GREY, lw=1, ls=":")
+        for name, probabilities, colour, marker, metrics in series:
+            curve = reliability(labels, probabilities)
+            # A bin of a few galaxies says nothing.
+            shown = curve["galaxies"] >= FEW
+            error = 100 * metrics["calibration_error"]
+            ax.plot(
+                100 * curve["confidence"][shown],
+                100 * curve["accuracy"][shown],
+                marker,
+                color=colour,
+                mfc="white",
+                label=f"{name}: calibration error {error:.1f} %",
+            )
+        ax.grid()
+        ax.set(xlim=(0, 101), ylim=(0, 101), aspect="equal")
+        ax.set(xlabel="confidence: largest probability (%)", ylabel="galaxies right (%)")
+        ax.legend(loc="lower right")
+        _note(fig, run.manifest["source"])
+    return fig
+
+
+def plot_mistakes(run, *, fig=None):
+    """Show the test galaxies that the network got wrong with the most confidence.
+
+    Parameters
+    ----------
+    run : Run
+        Evaluated.
+    fig : matplotlib.figure.Figure, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    wrong = run.mistakes
+    with mpl.rc_context(STYLE):
+        fig = fig or _figure(9.5, 5.6)
+        axes = fig.subplots(2, 5)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for k, ax in zip(range(len(wrong["images"])), axes.flat, strict=False):
+            true, said = int(wrong["labels"][k]), int(wrong["predicted"][k])
+            ax.imshow(wrong["images"][k], interpolation="bicubic")
+            ax.set_title(
+                f"called {said + 1}, {100 * wrong['probabilities'][k]:.0f} %:\n"
+                f"{_broken(CLASS_NAMES[said], indent='')}\n"
+                f"labelled {true + 1}:\n{_broken(CLASS_NAMES[true], indent='')}",
+                fontsize=8,
+                loc="left",
+            )
+        _note(fig, run.manifest["source"])
+    return fig
+
+
+def plot_attribution(model, images, labels=None, *, source=None, fig=None):
+    """Show which parts of pictures speak for the class that the network gives them (Grad-CAM).
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : ndarray of uint8, shape (n, 69, 69, 3)
+        Up to ten are shown.
+    labels : array of int, shape (n,), optional
+        True classes, named in the titles.
+    source : dict, optional
+        As in :func:`plot_examples`.
+    fig : matplotlib.figure.Figure, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from .attribution import grad_cam
+
+    images = check_images(images)[:10]
+    maps, said = grad_cam(model, images), predict_proba(model, images).argmax(axis=1)
+    with mpl.rc_context(STYLE):
+        columns = min(len(images), 5)
+        rows = -(-len(images) // columns)
+        fig = fig or _figure(1.9 * columns, 2.3 * rows + 0.2)
+        axes = fig.subplots(rows, columns, squeeze=False)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for k, ax in zip(range(len(images)), axes.flat, strict=False):
+            ax.imshow(images[k], interpolation="bicubic")
+            ax.contour(maps[k], levels=(0.25, 0.5, 0.75), colors="white", linewidths=(0.5, 1, 1.5))
+            true = "" if labels is None else f", labelled {int(labels[k]) + 1}"
+            ax.set_title(f"called {said[k] + 1}{true}", fontsize=9, loc="left")
+        _note(fig, source)
+    return fig
+
+
+def plot_predictions(table, pictures, *, crop=None, fig=None):
+    """Show classified pictures, each with its three most probable classes as bars.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        As :func:`galclass.predict` gives it.
+    pictures : sequence of pictures
+        Those that were classified, in the same order; the first 20 good ones are shown.
+    crop : float, optional
+        As for :func:`galclass.prepare`.
+    fig : matplotlib.figure.Figure, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from .cutouts import iter_prepared
+
+    rows = zip(table, iter_prepared(pictures, crop=crop), strict=False)
+    good = ((row, image) for row, (_, image, _) in rows if image is not None)
+    shown = list(itertools.islice(good, 20))
+    if not shown:
+        raise DataError("no picture could be read, expected at least one; see the table's errors")
+    with mpl.rc_context(STYLE):
+        columns = min(len(shown), 4)
+        lines = -(-len(shown) // columns)
+        fig = fig or _figure(max(2.4 * columns, 4), 3.4 * lines)
+        axes = fig.subplots(2 * lines, columns, squeeze=False, height_ratios=[3, 1] * lines)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for k, (row, image) in enumerate(shown):
+            line, column = divmod(k, columns)
+            picture, bars = axes[2 * line, column], axes[2 * line + 1, column]
+            picture.imshow(image, interpolation="bicubic")
+            name = str(row["source"]).replace("\\", "/").rpartition("/")[2]
+            picture.set_title(name, fontsize=8, loc="left")
+            probabilities = np.array([row[f"p{c}"] for c in range(len(CLASS_NAMES))])
+            best = np.argsort(-probabilities)[:3]
+            bars.barh(range(3), 100 * probabilities[best], color=(BLUE, "#88bbdd", "#cccccc"))
+            for b, c in enumerate(best):
+                label = f"{100 * probabilities[c]:.0f} %  {CLASS_NAMES[c]}"
+                bars.text(1, b, label, va="center", fontsize=7)
+            bars.set(xlim=(0, 100), ylim=(2.6, -0.6))
+    return fig
+
+
+def plot_study(runs, *, fig=None):
+    """Show the validation loss and accuracy of several runs in one figure.
+
+    Parameters
+    ----------
+    runs : list of Run
+        As :func:`galclass.studies.load_study` gives them.
+    fig : matplotlib.figure.Figure, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    with mpl.rc_context(STYLE):
+        fig = fig or _figure(9.5, 3.8)
+        axes = fig.subplots(1, 2)
+        for run, colour in zip(runs, itertools.cycle((BLUE, ORANGE, GREEN, GREY)), strict=False):
+            name = f"{run.manifest['recipe_name']}, seed {run.manifest['seed']}"
+            history = run.history
+            axes[0].plot(history["epoch"], history["val_loss"], color=colour, lw=1.2)
+            axes[1].plot(
+                history["epoch"], 100 * history["val_accuracy"], color=colour, lw=1.2, label=name
+            )
+        for ax, title in zip(axes, ("validation loss", "validation accuracy (%)"), strict=True):
+            ax.grid(axis="y")
+            ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+            ax.set(xlabel="epoch", ylabel=title)
+        axes[1].legend(loc="lower right")
+        _note(fig, runs[0].manifest["source"])
+    return fig
+
+
 def save_figures(run, out, *, examples=None):
     """Draw every figure of a run and write each as PNG and SVG.
 
@@ -241,7 +494,12 @@ def save_figures(run, out, *, examples=None):
         "class_counts": plot_class_counts(run),
         "history": plot_history(run),
         "confusion_matrix": plot_confusion_matrix(run),
+        "recall": plot_recall(run),
+        "reliability": plot_reliability(run),
     }
+    # Pictures of galaxies stay out where the examples are replaced.
+    if examples is None and len(run.mistakes["images"]):
+        figures["mistakes"] = plot_mistakes(run)
     written = []
     for name, fig in figures.items():
         written.append(out / f"{name}.png")
@@ -296,7 +554,7 @@ def _note(fig, source):
         )
 
 
-def _broken(name):
+def _broken(name, indent="     "):
     """A class name on two lines."""
     head, _, tail = name.rpartition(", ")
-    return f"{head},\n     {tail}"
+    return f"{head},\n{indent}{tail}"

@@ -8,18 +8,27 @@
 ``examples.npz``      a few training pictures, for the figures
 ``predictions.npz``   test indices, true labels, probabilities
 ``metrics.json``      what they amount to
+``mistakes.npz``      the pictures that are wrong with the most confidence
 """
 
 import csv
 import errno
+import hashlib
 import json
 import os
-from contextlib import contextmanager
+import re
+import secrets
+import time
+import zipfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import h5py
 import numpy as np
+
+WEIGHTS = "model.weights.h5"  # as Keras names them in its archive
 
 
 class RunError(RuntimeError):
@@ -46,7 +55,12 @@ class Run:
     @cached_property
     def metrics(self):
         """dict : what :func:`galclass.evaluate` measured."""
-        return read_json(self.path / "metrics.json", hint="galclass evaluate")
+        path = self.path / "metrics.json"
+        metrics = read_json(path, hint="galclass evaluate")
+        missing = {"accuracy", "galaxies", "classes", "confusion_matrix"} - metrics.keys()
+        if missing:
+            raise RunError(f"{path} lacks {sorted(missing)}; make it with: galclass evaluate")
+        return metrics
 
     @cached_property
     def history(self):
@@ -58,7 +72,7 @@ class Run:
             return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
         except FileNotFoundError:
             raise RunError(f"no {path.name} in {self.path}; train the run first") from None
-        except (IndexError, KeyError, TypeError, ValueError, csv.Error) as error:
+        except (IndexError, KeyError, TypeError, ValueError, OSError, csv.Error) as error:
             raise RunError(f"{path} is damaged: {error}") from error
 
     @cached_property
@@ -70,6 +84,15 @@ class Run:
     def examples(self):
         """dict of ndarray : ``images`` uint8 (n, 69, 69, 3) and ``labels`` (n,)."""
         return _read_npz(self.path / "examples.npz", "images", "labels")
+
+    @cached_property
+    def mistakes(self):
+        """dict of ndarray : up to ten test galaxies that are confidently wrong.
+
+        ``images`` uint8 (n, 69, 69, 3), ``labels``, ``predicted``, ``probabilities`` (n,).
+        """
+        names = ("images", "labels", "predicted", "probabilities")
+        return _read_npz(self.path / "mistakes.npz", *names)
 
     @property
     def simulated(self):
@@ -99,11 +122,20 @@ class Run:
         path = self.path / f"{weights}.keras"
         if not path.is_file():
             raise RunError(f"no {path.name} in {self.path}; train the run first")
-        model = build_cnn(**self.manifest["network"])
         try:
+            model = build_cnn(**self.manifest["network"])
+        except (TypeError, ValueError) as error:
+            raise RunError(
+                f"{self.path / 'manifest.json'} describes no network: {error}; copy the run again"
+            ) from error
+        try:
+            _check_archive(path, largest=4 * model.count_params() + (1 << 20))
             model.load_weights(path)
-        except (ValueError, OSError, KeyError, RuntimeError) as error:
-            raise RunError(f"{path} does not hold this network's weights: {error}") from error
+        except RunError:
+            raise
+        except Exception as error:  # zipfile, zlib, h5py and Keras each raise their own kinds
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(f"{path} does not hold this network's weights: {reason}") from error
         return model
 
 
@@ -125,14 +157,67 @@ def load_run(path):
     RunError
         No such folder, or no readable manifest in it.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if not path.is_dir():
         raise RunError(f"no run folder {path}; make one with: galclass train --out {path}")
     run = Run(path)
     missing = {"recipe", "seed", "source", "split", "network"} - run.manifest.keys()
     if missing:
         raise RunError(f"{path / 'manifest.json'} lacks {sorted(missing)}; is this a galclass run?")
+    for key in ("recipe", "source", "split", "network"):
+        if not isinstance(run.manifest[key], dict):
+            raise RunError(
+                f"{path / 'manifest.json'}: {key!r} is {run.manifest[key]!r}, expected a JSON "
+                "object; copy the run again"
+            )
     return run
+
+
+def weights_sha256(arrays):
+    """Hexadecimal sha256 of a network's weights, in the order of its variables.
+
+    The file itself would not do: Keras writes the date into it.
+
+    Parameters
+    ----------
+    arrays : iterable of ndarray of float32
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array, "<f4"))
+    return digest.hexdigest()
+
+
+def _check_archive(path, *, largest):
+    """Refuse an archive whose weights are oversized or lie in other files of this machine.
+
+    Keras follows such links in some versions (CVE-2026-1669), and unpacks whatever there is.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo(WEIGHTS).file_size
+        if size > largest:
+            raise RunError(
+                f"{path} holds {size:,} bytes of weights, expected {largest:,} at most for this "
+                "network; it is not the file that the run wrote"
+            )
+        outside = []
+        with archive.open(WEIGHTS) as member, h5py.File(member, "r") as file:
+
+            def look(name, link):
+                if not isinstance(link, h5py.HardLink):
+                    outside.append(name)
+                    return
+                item = file[name]
+                if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+                    outside.append(name)
+
+            file.visititems_links(look)
+    if outside:
+        raise RunError(
+            f"{path}: {outside[0]!r} points to data elsewhere, expected arrays; "
+            "it is not the file that the run wrote"
+        )
 
 
 def read_json(path, *, hint="galclass train"):
@@ -141,7 +226,9 @@ def read_json(path, *, hint="galclass train"):
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"no {path.name} in {path.parent}; make it with: {hint}") from None
-    except ValueError as error:
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise RunError(f"{path} holds a {type(content).__name__}, expected a JSON object")
@@ -167,7 +254,8 @@ def whole_file(path):
     RunError
         The disk is full, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    # Processes in different containers can share a folder and have the same number.
+    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -175,13 +263,38 @@ def whole_file(path):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else (error.strerror or str(error))
         raise RunError(f"cannot write {path}: {reason}. Free or unlock it and try again") from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+def _remove(path):
+    # What went wrong before is to be reported, not that this fails for the same reason.
+    with suppress(OSError):
+        path.unlink()
+
+
+def remove_leftovers(folder, name="*", *, older_than=0.0):
+    """Delete the temporary files that a killed process left in a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        May be missing.
+    name : str, default "*"
+        Of the file that should have been written.
+    older_than : float, default 0
+        Age in seconds, for folders that other processes may be writing to now.
+    """
+    for path in folder.glob(f".*.{name}"):
+        if re.match(r"\.\d+-[0-9a-f]{8}\.", path.name):
+            with suppress(FileNotFoundError):  # Another process may be faster.
+                if time.time() - path.stat().st_mtime >= older_than:
+                    path.unlink()
 
 
 def write_json(path, content):

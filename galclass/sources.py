@@ -1,6 +1,7 @@
 """Which galaxies a study is about: by name, with where they came from."""
 
 import hashlib
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,11 @@ def load_data(data, *, n=4000, seed=0):
     ------
     FileNotFoundError, galclass.galaxy10.DataError, galclass.galaxy10.DownloadError
         As :func:`galclass.load_galaxy10`.
+    TypeError
+        `data` is neither a name nor a path.
     """
+    if not isinstance(data, (str, os.PathLike)):
+        raise TypeError(f"data={type(data)}, expected 'simulated', 'galaxy10' or a path")
     if data == "simulated":
         from .simulate import simulate_galaxy10
 
@@ -91,6 +96,10 @@ def load_run_data(run, data=None):
             )
         data = recorded["kind"]
     loaded = load_data(data, n=recorded["galaxies"], seed=recorded.get("simulation_seed", 0))
+    if recorded["kind"] in ("simulated", "arrays"):
+        # A hash of arrays is recorded, which a file may hold as well.
+        digest = _sha256_of_arrays(loaded.images, loaded.labels)
+        loaded = loaded._replace(source={**loaded.source, "sha256": digest})
     if loaded.source["sha256"] != recorded["sha256"]:
         raise RunError(
             f"{loaded.source['name']} (sha256 {loaded.source['sha256'][:12]}...) is not the run's "

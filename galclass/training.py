@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import platform
 import shutil
 import sys
@@ -18,9 +19,19 @@ from . import __version__
 from ._tensorflow import keras, tf
 from .augmentation import augment
 from .evaluation import predict_proba
-from .galaxy10 import CLASS_NAMES, check_images, check_labels, split
+from .galaxy10 import CLASS_NAMES, DataError, check_images, check_labels, split
 from .model import build_cnn, choose_precision, describe_device
-from .runs import Run, RunError, load_run, whole_file, write_history, write_json, write_npz
+from .runs import (
+    Run,
+    RunError,
+    load_run,
+    remove_leftovers,
+    weights_sha256,
+    whole_file,
+    write_history,
+    write_json,
+    write_npz,
+)
 from .sources import describe_arrays
 
 
@@ -76,19 +87,28 @@ class Recipe:
     symmetric_prediction: bool = False
 
     def __post_init__(self):
+        for name in ("epochs", "batch_size", "patience"):
+            value = getattr(self, name)
+            if not isinstance(value, int) and not (name == "patience" and value is None):
+                raise ValueError(f"{name}={value!r}, expected an integer")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience={self.patience}, expected 1 or more, or None")
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(
                 f"epochs={self.epochs}, batch_size={self.batch_size}: expected 1 or more"
             )
         if self.schedule not in ("constant", "cosine"):
             raise ValueError(f"schedule {self.schedule!r}, expected 'constant' or 'cosine'")
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate={self.learning_rate}, expected more than 0")
+        if self.gradient_clip is not None and not self.gradient_clip > 0:
+            raise ValueError(f"gradient_clip={self.gradient_clip}, expected more than 0, or None")
         for name in ("label_smoothing", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}, expected 0 <= {name} < 1")
-        for name in ("warmup_epochs", "l2", "weight_decay", "rotation", "zoom", "shift"):
-            if getattr(self, name) < 0:
+        sizes = ("warmup_epochs", "l2", "weight_decay", "rotation", "zoom", "shift", "brightness")
+        for name in sizes:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}={getattr(self, name)}, expected 0 or more")
 
 
@@ -171,12 +191,20 @@ def train(
     out = Path(out).expanduser()
     images = check_images(images)
     labels = check_labels(labels, len(images))
+    if labels.min() == labels.max():
+        raise DataError(
+            f"all {len(labels)} galaxies are of class {labels[0]}, expected two classes or more"
+        )
+    if source is not None and not {"kind", "name", "sha256", "galaxies"} <= set(source):
+        raise ValueError(f"source={source!r}, expected the source that load_data gives, or None")
     if isinstance(recipe, str):
         if recipe not in RECIPES:
             raise ValueError(f"unknown recipe {recipe!r}, expected one of {sorted(RECIPES)}")
         name, recipe = recipe, RECIPES[recipe]
-    else:
+    elif isinstance(recipe, Recipe):
         name = "custom"
+    else:
+        raise ValueError(f"recipe={recipe!r}, expected a Recipe or one of {sorted(RECIPES)}")
     if epochs is not None:
         recipe = replace(recipe, epochs=epochs)
     if not (isinstance(seed, int) and seed >= 0):
@@ -194,15 +222,22 @@ def train(
         "network": network,
         "precision": choose_precision(precision),
         "device": describe_device(),
+        # Sums are split among them, so that the last bits of the weights depend on their number.
+        "threads": _threads(),
         "class_counts": np.bincount(labels, minlength=len(CLASS_NAMES)).tolist(),
         "versions": _versions(),
     }
+    if resume:
+        for folder in (out, out / "checkpoint"):
+            remove_leftovers(folder)
     if resume and (out / "manifest.json").exists():
         before = load_run(out)
         _refuse_another_run(before.manifest, manifest, precision)
         if before.manifest["status"] == "complete":
+            shutil.rmtree(out / "checkpoint", ignore_errors=True)
             return before
         manifest = {**manifest, "precision": before.manifest["precision"]}
+        manifest = _add_earlier_versions(manifest, before.manifest)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not overwrite:
             raise RunError(
@@ -212,36 +247,52 @@ def train(
         load_run(out)  # Deletes nothing but a run.
         shutil.rmtree(out)
     write_json(out / "manifest.json", manifest)
-    _write_examples(out, images, labels, parts.train)
-
-    tf.config.experimental.enable_op_determinism()
-    session = _Session(recipe, network, seed, manifest["precision"], parts, images, labels)
-    rows, seconds = session.restore(out / "checkpoint")
+    rows = []
     try:
+        _write_examples(out, images, labels, parts.train)
+        tf.config.experimental.enable_op_determinism()
+        session = _Session(recipe, network, seed, manifest["precision"], parts, images, labels)
+        rows, seconds = session.restore(out / "checkpoint")
+        if rows:
+            # The checkpoint may be newer than these files, or older.
+            session.save_best(out / "model.keras")
+            write_history(out / "history.csv", rows)
         while len(rows) < recipe.epochs and not _out_of_patience(rows, recipe.patience):
             start = time.perf_counter()
             rows.append(session.run_epoch(len(rows) + 1, verbose))
             seconds += time.perf_counter() - start
-            if len(rows) == best_epoch(rows):
-                session.save(out / "model.keras")
-            write_history(out / "history.csv", rows)
+            better = len(rows) == best_epoch(rows)
+            if better:
+                session.keep_best()
+            # Before the files that can be made from it.
             session.checkpoint(out / "checkpoint", rows, seconds)
+            if better:
+                session.save_best(out / "model.keras")
+            write_history(out / "history.csv", rows)
             if verbose:
                 _report(rows, recipe.epochs, len(parts.train), seconds / len(rows))
+        last = session.save_last(out / "last.keras")
     except KeyboardInterrupt:
         print(
-            f"\nStopped in epoch {len(rows) + 1}. Go on with the same command and --resume "
-            f"(in Python: resume=True); the run folder is {out}",
+            f"\nStopped after {len(rows)} of {recipe.epochs} epochs. Go on with the same command "
+            f"and --resume (in Python: resume=True); the run folder is {out}",
             file=sys.stderr,
         )
         raise
-    session.save(out / "last.keras")
+    except RunError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise RunError(
+            f"{error}, with --resume (in Python: resume=True); {len(rows)} of {recipe.epochs} "
+            "epochs are done"
+        ) from error
     manifest.update(
         status="complete",
         epochs=len(rows),
         best_epoch=best_epoch(rows),
         wall_time_s=round(seconds, 1),
         images_per_second=round(len(parts.train) * len(rows) / session.step_seconds(seconds), 1),
+        weights_sha256={"model": weights_sha256(session.best), "last": weights_sha256(last)},
     )
     write_json(out / "manifest.json", manifest)
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
@@ -283,6 +334,7 @@ class _Session:
         self.optimizer = _optimizer(recipe, self.steps, precision)
         self.optimizer.build(self.model.trainable_variables)
         self.validate_seconds = 0.0
+        self.best = []
         self.totals = tf.Variable(tf.zeros(2))
         self.step = tf.function(self._step, jit_compile=False, reduce_retracing=True)
 
@@ -348,6 +400,11 @@ class _Session:
         start = time.perf_counter()
         val_loss, val_accuracy = self._validate()
         self.validate_seconds += time.perf_counter() - start
+        if not math.isfinite(loss + val_loss):
+            raise RunError(
+                f"training diverged in epoch {epoch} (loss {loss}, validation loss {val_loss}); "
+                "lower the learning rate or clip the gradient, in a new folder"
+            )
         return {
             "epoch": epoch,
             "loss": loss,
@@ -371,9 +428,23 @@ class _Session:
         """Seconds of training alone, without validation."""
         return max(seconds - self.validate_seconds, 1e-9)
 
-    def save(self, path):
-        """Write the validated weights as a float32 network that any machine can load."""
-        _copy(self.kept, self.saved)
+    def keep_best(self):
+        """Remember the validated weights as those of the best epoch."""
+        self.best = [variable.numpy() for variable in self.kept.trainable_variables]
+
+    def save_best(self, path):
+        """Write the best epoch's weights as a float32 network that any machine can load."""
+        self._save(path, self.best)
+
+    def save_last(self, path):
+        """Write the last epoch's validated weights in the same way, and return them."""
+        last = [variable.numpy() for variable in self.kept.trainable_variables]
+        self._save(path, last)
+        return last
+
+    def _save(self, path, arrays):
+        for variable, array in zip(self.saved.trainable_variables, arrays, strict=True):
+            variable.assign(array)
         with whole_file(path) as temporary:
             self.saved.save(temporary)
 
@@ -387,10 +458,13 @@ class _Session:
     def checkpoint(self, folder, rows, seconds):
         """Write all that resuming needs into one file; the one before is kept."""
         arrays = {f"v{i}": v.numpy() for i, v in enumerate(self._variables())}
+        best = {f"b{i}": array for i, array in enumerate(self.best)}
         state = {"rows": rows, "seconds": seconds, "validate_seconds": self.validate_seconds}
-        write_npz(folder / f"{len(rows):05d}.npz", state=json.dumps(state), **arrays)
-        for old in sorted(folder.glob("[0-9]*.npz"))[:-2]:
-            old.unlink()
+        write_npz(folder / f"{len(rows):05d}.npz", state=json.dumps(state), **arrays, **best)
+        for path in folder.glob("[0-9]*.npz"):
+            # A later one was damaged, and would push whole ones out.
+            if int(path.stem) not in (len(rows), len(rows) - 1):
+                path.unlink()
 
     def restore(self, folder):
         """Set the state from the newest whole checkpoint; rows of the history and seconds."""
@@ -399,14 +473,17 @@ class _Session:
                 with np.load(path, allow_pickle=False) as file:
                     state = json.loads(str(file["state"]))
                     arrays = [file[f"v{i}"] for i in range(len(self._variables()))]
+                    best = [file[f"b{i}"] for i in range(len(self.kept.trainable_variables))]
             except Exception as error:  # zipfile, zlib and numpy each raise their own kinds
                 warnings.warn(
-                    f"{path} is damaged ({error}); going back to the checkpoint before it",
+                    f"checkpoint {path.name} is damaged ({error}); going back to the one before "
+                    "it, or to the start",
                     stacklevel=3,
                 )
                 continue
             for variable, array in zip(self._variables(), arrays, strict=True):
                 variable.assign(array)
+            self.best = best
             self.validate_seconds = state["validate_seconds"]
             return state["rows"], state["seconds"]
         return [], 0.0
@@ -446,6 +523,22 @@ def _write_examples(out, images, labels, train):
     write_npz(out / "examples.npz", images=images[chosen], labels=labels[chosen])
 
 
+def _add_earlier_versions(now, before):
+    """The manifest with what the epochs up to here ran on, where that was something else."""
+    keys = ("galclass", "versions", "device", "threads")
+    earlier = {key: before[key] for key in keys if key in before and before[key] != now[key]}
+    record = before.get("earlier", [])
+    if earlier:
+        current = {key: now[key] for key in earlier}
+        warnings.warn(
+            f"the run was started with {earlier} and goes on with {current}: its weights may "
+            "differ in the last bits from those of an unbroken run",
+            stacklevel=3,
+        )
+        record = [*record, earlier]
+    return {**now, "earlier": record} if record else now
+
+
 def _refuse_another_run(before, now, precision):
     keys = ["recipe", "seed", "split", "source", "network"]
     if precision != "auto":
@@ -473,6 +566,13 @@ def _report(rows, epochs, images, seconds):
         f"  {images / seconds:.0f} images/s  {left / 60:.1f} min left",
         flush=True,
     )
+
+
+def _threads():
+    """Threads of one operation: what TensorFlow was told, else the CPUs of this process."""
+    told = tf.config.threading.get_intra_op_parallelism_threads()
+    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    return told or len(allowed)
 
 
 def _versions():

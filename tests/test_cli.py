@@ -1,0 +1,68 @@
+import sys
+
+import pytest
+
+from galclass import cli, load_galaxy10, load_run
+from galclass.galaxy10 import write_galaxy10
+
+
+def _run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["galclass", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_train_evaluate_and_figures(monkeypatch, capsys, pictures, tmp_path):
+    data, out = tmp_path / "some.h5", tmp_path / "run"
+    write_galaxy10(data, *pictures)
+    assert _run(monkeypatch, "train", "--data", data, "--epochs", 1, "--out", out) == 0
+    assert "test accuracy" in capsys.readouterr().out
+    run = load_run(out)
+    assert run.manifest["source"]["name"] == "some.h5"
+    figures = {path.name for path in (out / "figures").glob("*.png")}
+    assert {"examples.png", "history.png", "confusion_matrix.png"} <= figures
+    before = run.metrics
+    (out / "metrics.json").unlink()
+    assert _run(monkeypatch, "evaluate", out, "--data", data) == 0
+    assert load_run(out).metrics == before
+    assert _run(monkeypatch, "figures", out, "--out", tmp_path / "f") == 0
+    assert (tmp_path / "f" / "history.png").exists()
+
+
+def test_simulated_galaxies_are_written_in_galaxy10s_layout(monkeypatch, tmp_path):
+    path = tmp_path / "simulated.h5"
+    assert _run(monkeypatch, "data", "simulate", path, "--n", 20) == 0
+    images, labels = load_galaxy10(path)
+    assert images.shape == (20, 69, 69, 3)
+    assert len(labels) == 20
+
+
+def test_info_counts_classes_and_copies(monkeypatch, capsys, pictures, tmp_path):
+    images, labels = pictures[0].copy(), pictures[1]
+    images[1] = images[0, ::-1]
+    write_galaxy10(tmp_path / "some.h5", images, labels)
+    assert _run(monkeypatch, "data", "info", "--data", tmp_path / "some.h5") == 0
+    printed = capsys.readouterr().out
+    assert "also flipped or turned: 1 groups" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--out", "x", "--data", "nowhere.h5"], "no file nowhere.h5"),
+        (["train", "--out", "x", "--data", "simulated", "--recipe", "best"], "unknown recipe"),
+        (["evaluate", "nowhere"], "no run folder"),
+        (["figures", "nowhere"], "no run folder"),
+        (["notebook", "--out", "x", "--notebook", "no.ipynb"], "no notebook"),
+    ],
+)
+def test_bad_use_ends_with_one_line_and_code_2(monkeypatch, capsys, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert _run(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,34 @@
+import subprocess
+import sys
+
+import galclass
+
+
+def test_importing_galclass_does_not_import_tensorflow():
+    program = "import sys, galclass; print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_help_does_not_import_tensorflow():
+    program = (
+        "import sys, galclass.cli as c; sys.argv = ['galclass', '--help']\n"
+        "try: c.main()\nexcept SystemExit: pass\nprint('tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip().endswith("False"), done.stderr
+    assert "train" in done.stdout
+
+
+def test_importing_tensorflow_through_galclass_prints_nothing():
+    done = subprocess.run(
+        [sys.executable, "-c", "import galclass.model"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stdout + done.stderr == ""
+
+
+def test_every_public_name_resolves_and_is_documented():
+    for name in galclass.__all__:
+        thing = getattr(galclass, name)
+        assert not callable(thing) or thing.__doc__
