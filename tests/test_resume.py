@@ -1,25 +1,23 @@
 """A run that is broken off at any moment goes on to the same bytes."""
 
 import errno
+import io
 import json
 import multiprocessing
 import os
-import random
-import resource
+import pkgutil
 import shutil
 import signal
 import subprocess
-import sys
 import threading
-import time
-from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
 
-from galclass import Recipe, load_run, runs, train, training
-from galclass.runs import RunError
-from galclass.verify import verify
+from galclass import Recipe, evaluate, load_run, runs, train, training
+from galclass.galaxy10 import write_galaxy10
+from galclass.runs import RunError, remove_leftovers
 
 # Everything that has a state: averages, warm-up, decay, dropout and augmentation.
 RECIPE = Recipe(
@@ -33,7 +31,7 @@ RECIPE = Recipe(
     symmetries=True,
     rotation=20.0,
 )
-PLAIN = Recipe(epochs=3, batch_size=32, l2=0.001)
+PLAIN = Recipe(epochs=2, batch_size=32, l2=0.001)
 FILES = {"manifest.json", "history.csv", "model.keras", "last.keras", "examples.npz"}
 
 
@@ -51,8 +49,8 @@ def _assert_same(run, undisturbed):
         )
         for one, other in pairs:
             np.testing.assert_array_equal(one, other)
-    ours, theirs = (one.path / "history.csv" for one in (run, undisturbed))
-    assert ours.read_bytes() == theirs.read_bytes()
+    ours, theirs = ((one.path / "history.csv").read_bytes() for one in (run, undisturbed))
+    assert ours == theirs
     for key in ("status", "recipe", "split", "epochs", "best_epoch", "weights_sha256"):
         assert run.manifest[key] == undisturbed.manifest[key]
     assert {path.name for path in run.path.iterdir()} == FILES
@@ -64,49 +62,303 @@ def undisturbed(pictures, tmp_path_factory):
 
 
 class _Stop(BaseException):
-    """Ends the training where it stands, as a kill does, within this process."""
+    """Ends the training where it stands."""
 
 
-def _stop_at(monkeypatch, module, name, number, error=_Stop):
-    """Let the n-th call of a function fail; `before` it, nothing of it is done."""
-    function, calls = getattr(module, name), []
+def _at_call(number, function, then):
+    """The function, with something else in place of its n-th call."""
+    calls = []
 
-    def failing(*arguments, **keywords):
+    def counted(*arguments, **keywords):
         calls.append(1)
-        if len(calls) == number:
-            raise error
-        return function(*arguments, **keywords)
+        return (then if len(calls) == number else function)(*arguments, **keywords)
 
-    monkeypatch.setattr(module, name, failing)
+    return counted
 
 
-# The files are replaced in this order: manifest, examples, then in each epoch checkpoint, model
-# (where it is the best) and history, then last and manifest.
-@pytest.mark.parametrize("number", [2, 3, 4, 5, 6])
-def test_a_run_that_ends_between_two_files_goes_on_to_the_same_bytes(
-    pictures, undisturbed, tmp_path, monkeypatch, number
+def _raise(error):
+    def raising(*arguments, **keywords):
+        raise error
+
+    return raising
+
+
+@pytest.fixture(scope="module")
+def started(pictures, tmp_path_factory):
+    """A run that ended in the third of three epochs, with two checkpoints."""
+    out = tmp_path_factory.mktemp("runs") / "started"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "augment", _at_call(12, training.augment, _raise(_Stop())))
+        with pytest.raises(_Stop):
+            _train(pictures, out)
+    assert sorted(path.name for path in (out / "checkpoint").iterdir()) == [
+        "00001.npz",
+        "00002.npz",
+    ]
+    return out
+
+
+@pytest.fixture
+def broken_off(started, tmp_path):
+    return shutil.copytree(started, tmp_path / "run")
+
+
+def test_a_run_goes_on_with_the_checkpoint_alone_and_clears_what_a_kill_left(
+    pictures, undisturbed, broken_off
+):
+    for name in ("model.keras", "history.csv"):
+        (broken_off / name).write_bytes(b"cut o")
+    (broken_off / "examples.npz").unlink()
+    (broken_off / ".12-00c0ffee.model.keras").touch()
+    (broken_off / "checkpoint" / ".12-00c0ffee.00003.npz").touch()
+    _assert_same(_train(pictures, broken_off, resume=True), undisturbed)
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_saying_so(
+    pictures, undisturbed, broken_off
+):
+    newest = broken_off / "checkpoint" / "00002.npz"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"00002\.npz is damaged .*the one before"):
+        run = _train(pictures, broken_off, resume=True)
+    _assert_same(run, undisturbed)
+
+
+@pytest.mark.slow
+def test_damaged_checkpoints_do_not_push_out_whole_ones(pictures, undisturbed, broken_off):
+    for path in (broken_off / "checkpoint").iterdir():
+        path.write_bytes(path.read_bytes()[:-100])
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.warns(UserWarning, match="damaged"),
+        pytest.raises(_Stop),
+    ):
+        patch.setattr(training, "augment", _at_call(8, training.augment, _raise(_Stop())))
+        _train(pictures, broken_off, resume=True)
+    assert [path.name for path in (broken_off / "checkpoint").iterdir()] == ["00001.npz"]
+    _assert_same(_train(pictures, broken_off, resume=True), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"recipe": PLAIN}, r"recipe \{.*'epochs': 3.*now it is \{.*'epochs': 2"),
+        ({"epochs": 7}, r"recipe \{'epochs': 3\}, now it is \{'epochs': 7\}"),
+        ({"seed": 1}, "seed 0, now it is 1"),
+        ({"precision": "bfloat16"}, "precision float32, now it is bfloat16"),
+        ({"split_protocol": "published"}, "split .*'protocol': 'stratified'.*'published'"),
+        (
+            {"source": {"kind": "file", "name": "other.h5", "sha256": "0", "galaxies": 100}},
+            "source .*'arrays in memory'.*other.h5",
+        ),
+    ],
+)
+def test_another_run_is_not_resumed_and_the_difference_is_named(pictures, started, changed, words):
+    before = {path: path.read_bytes() for path in started.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=f"cannot resume: .*{words}"):
+        _train(pictures, started, **{"recipe": RECIPE, "resume": True, **changed})
+    images = pictures[0].copy()
+    images[0, 0, 0, 0] ^= 1
+    with pytest.raises(RunError, match=r"cannot resume: .*source \{'sha256'"):
+        _train((images, pictures[1]), started, resume=True)
+    assert before == {path: path.read_bytes() for path in started.rglob("*") if path.is_file()}
+
+
+def test_going_on_with_other_software_is_said_and_recorded(pictures, broken_off, monkeypatch):
+    path = broken_off / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["versions"]["tensorflow"] = "2.0"
+    path.write_text(json.dumps(manifest))
+    monkeypatch.setattr(training, "_write_examples", _raise(_Stop()))
+    with pytest.warns(UserWarning, match=r"'tensorflow': '2\.0'"), pytest.raises(_Stop):
+        _train(pictures, broken_off, resume=True)
+    assert load_run(broken_off).manifest["earlier"][0]["versions"]["tensorflow"] == "2.0"
+
+
+def test_a_folder_that_died_with_its_manifest_can_be_resumed(pictures, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".12-00c0ffee.manifest.json").write_text("{")
+    monkeypatch.setattr(training, "_write_examples", _raise(_Stop()))
+    with pytest.raises(_Stop):
+        _train(pictures, tmp_path / "run", resume=True)
+    assert load_run(tmp_path / "run").manifest["status"] == "training"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["manifest.json"]
+
+
+def test_only_temporary_files_are_cleared(tmp_path):
+    for name in (".12-00c0ffee.a.npz", ".12.a.npz", ".notes", "a.npz", ".x-00c0ffee.a.npz"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        ".12.a.npz",
+        ".notes",
+        "a.npz",
+        ".x-00c0ffee.a.npz",
+    }
+    remove_leftovers(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("write", ["json", "npz", "history", "galaxies"])
+def test_a_file_that_cannot_be_written_whole_leaves_the_one_before(
+    pictures, tmp_path, monkeypatch, write
+):
+    path = tmp_path / "file"
+    path.write_text("before")
+    writers = {
+        "json": partial(runs.write_json, path, {"a": 1}),
+        "npz": partial(runs.write_npz, path, a=np.zeros(9)),
+        "history": partial(runs.write_history, path, [{"epoch": 1}]),
+        "galaxies": partial(write_galaxy10, path, *pictures),
+    }
+    full = _raise(OSError(errno.ENOSPC, "No space left on device"))
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.os, "fsync", full)
+        with pytest.raises(RunError, match="cannot write .*: the disk is full"):
+            writers[write]()
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+    writers[write]()
+    assert path.read_bytes()[:6] != b"before"
+
+
+def test_a_full_disk_ends_training_with_one_error_and_a_run_to_resume(
+    pictures, undisturbed, broken_off, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        _stop_at(patch, runs.os, "replace", number)
-        with pytest.raises(_Stop):
-            _train(pictures, tmp_path / "run")
-    run = _train(pictures, tmp_path / "run", resume=True)
-    _assert_same(run, undisturbed)
-    assert verify_arrays(run, pictures) == []
+        patch.setattr(np, "savez", _raise(OSError(errno.ENOSPC, "No space left on device")))
+        patch.setattr(training, "_write_examples", lambda *arguments: None)
+        with pytest.raises(RunError, match=r"the disk is full.*--resume.*; 3 of 3 epochs"):
+            _train(pictures, broken_off, resume=True)
+    assert not [path for path in broken_off.rglob(".*")]
+    _assert_same(_train(pictures, broken_off, resume=True), undisturbed)
 
 
-def verify_arrays(run, pictures):
-    from galclass import evaluate
+@pytest.mark.slow
+def test_a_small_file_system_that_fills_up_ends_training_with_one_error(
+    pictures, undisturbed, tmp_path
+):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", disk]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system can be mounted by root alone")
+    try:
+        with pytest.raises(RunError, match=r"the disk is full\. Free .*--resume"):
+            _train(pictures, disk / "run")
+        assert (disk / "run" / "checkpoint" / "00001.npz").exists()
+        with pytest.raises(RunError, match="the disk is full"):
+            images = np.random.default_rng(0).integers(0, 256, (2000, 69, 69, 3), np.uint8)
+            write_galaxy10(disk / "big.h5", images, np.arange(2000) % 10)
+        assert not (disk / "big.h5").exists()
+        shutil.copytree(disk / "run", tmp_path / "run")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    _assert_same(_train(pictures, tmp_path / "run", resume=True), undisturbed)
 
-    evaluate(run, *pictures)
-    lines = verify(load_run(run.path), _as_file(pictures, run.path.parent / "galaxies.h5"))
+
+def test_a_diverged_training_is_an_error_not_a_run(pictures, tmp_path):
+    recipe = Recipe(epochs=2, learning_rate=1e30)
+    with pytest.raises(RunError, match="diverged in epoch 1"):
+        _train(pictures, tmp_path / "run", recipe)
+
+
+def _die(*arguments, **keywords):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _half_a_checkpoint(file, **arrays):
+    whole = io.BytesIO()
+    np.lib.npyio.savez(whole, **arrays)
+    file.write(whole.getvalue()[: whole.tell() // 2])
+    file.flush()
+    _die()
+
+
+def _half_a_model(archive, name, data):
+    archive.fp.write(data[: len(data) // 2])
+    archive.fp.flush()
+    _die()
+
+
+# Where the process dies: the owner of a function, its name, the number of its call, and how.
+IN_A_BATCH = ("galclass.training", "augment", 2, _die)
+IN_THE_NEXT_EPOCH = ("galclass.training", "augment", 6, _die)
+IN_A_CHECKPOINT = ("numpy", "savez", 2, _half_a_checkpoint)
+IN_A_MODEL = ("zipfile:ZipFile", "writestr", 1, _half_a_model)
+BEFORE_THE_LAST_MANIFEST = ("galclass.training", "write_json", 2, _die)
+
+
+def _before_file(number):
+    return ("os", "replace", number, _die)
+
+
+def _train_and_die(pictures, out, recipe, moment):
+    if isinstance(moment, float):
+        threading.Timer(moment, _die).start()
+    elif moment:
+        owner, name, number, death = moment
+        owner = pkgutil.resolve_name(owner)
+        setattr(owner, name, _at_call(number, getattr(owner, name), death))
+    _train(pictures, out, recipe, resume=True)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Starts fresh processes that have imported TensorFlow already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["galclass.training", "galclass._tensorflow"])
+
+    def run(*arguments):
+        process = context.Process(target=_train_and_die, args=arguments)
+        process.start()
+        process.join(120)
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return process.exitcode == 0
+
+    return run
+
+
+# With --resume the files are replaced in this order: manifest, examples, the model and history of
+# the checkpoint, then in each epoch checkpoint, model (where it is the best) and history, then
+# last and manifest.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "moments"),
+    [
+        (
+            RECIPE,
+            [
+                _before_file(1),
+                0.2,
+                1.0,
+                IN_A_BATCH,
+                IN_A_CHECKPOINT,
+                _before_file(4),
+                IN_A_MODEL,
+                IN_THE_NEXT_EPOCH,
+                _before_file(3),
+                BEFORE_THE_LAST_MANIFEST,
+            ],
+        ),
+        (PLAIN, [_before_file(3), _before_file(5), IN_A_BATCH, _before_file(7)]),
+    ],
+    ids=["default", "published"],
+)
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    pictures, undisturbed, tmp_path, processes, recipe, moments
+):
+    expected = undisturbed if recipe is RECIPE else _train(pictures, tmp_path / "whole", recipe)
+    out = tmp_path / "run"
+    for moment in moments:
+        assert not processes(pictures, out, recipe, moment)
+    if BEFORE_THE_LAST_MANIFEST in moments:
+        assert (out / "last.keras").exists()
+        assert load_run(out).manifest["status"] == "training"
+    assert processes(pictures, out, recipe, None)
+    _assert_same(load_run(out), expected)
+    found, known = (evaluate(load_run(path), *pictures) for path in (out, expected.path))
+    assert found == known
     for name in ("metrics.json", "predictions.npz"):
-        (run.path / name).unlink()
-    return lines
-
-
-def _as_file(pictures, path):
-    from galclass.galaxy10 import write_galaxy10
-
-    write_galaxy10(path, *pictures)
-    return path
+        (expected.path / name).unlink()

@@ -116,7 +116,9 @@ def test_the_position_angle_is_that_of_the_picture(balanced):
     images, labels, parameters = balanced
     y, x = 34 - np.mgrid[:69, :69].astype(float)  # up and to the left
     errors = []
-    for image, angle in zip(images[labels == 4], parameters["position_angle"][labels == 4]):
+    for image, angle in zip(
+        images[labels == 4], parameters["position_angle"][labels == 4], strict=True
+    ):
         light = np.clip(image.mean(axis=2) - 40, 0, None) * (np.hypot(x, y) < 20)
         xx, yy, xy = ((light * m).sum() for m in (x * x, y * y, x * y))
         found = np.degrees(np.arctan2(2 * xy, yy - xx) / 2)
