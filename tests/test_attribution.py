@@ -63,14 +63,14 @@ def test_the_map_is_the_papers_formula_on_the_published_network():
     model = build_cnn(seed=1, filters=((8, 8), (8,), (8,)))
     images = np.random.default_rng(2).integers(0, 256, (3, 69, 69, 3), dtype=np.uint8)
     values = tf.constant(images)
-    for layer in model.layers[:8]:
+    for layer in model.layers[:7]:
         values = layer(values)
     maps = values.numpy()
-    assert model.layers[7].name == "conv3_1"
+    assert model.layers[6].name == "conv3_1"
     kernel, bias = model.layers[-1].get_weights()
 
     def score(values):
-        for layer in model.layers[8:-1]:
+        for layer in model.layers[7:-1]:
             values = layer(values)
         return (values.numpy() @ kernel + bias)[:, 4]
 

@@ -10,6 +10,8 @@ import shutil
 import signal
 import subprocess
 import threading
+import warnings
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -83,6 +85,14 @@ def _raise(error):
     return raising
 
 
+@contextmanager
+def _warns(words):
+    with pytest.warns(UserWarning, match=words):  # noqa: PT031
+        # TensorFlow's own, which it swallows.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 @pytest.fixture(scope="module")
 def started(pictures, tmp_path_factory):
     """A run that ended in the third of three epochs, with two checkpoints."""
@@ -121,7 +131,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_saying_so(
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"00002\.npz is damaged .*the one before"):
+    with _warns(r"00002\.npz is damaged .*the one before"):
         run = _train(pictures, broken_off, resume=True)
     _assert_same(run, undisturbed)
 
@@ -130,13 +140,10 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_saying_so(
 def test_damaged_checkpoints_do_not_push_out_whole_ones(pictures, undisturbed, broken_off):
     for path in (broken_off / "checkpoint").iterdir():
         path.write_bytes(path.read_bytes()[:-100])
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        pytest.warns(UserWarning, match="damaged"),
-        pytest.raises(_Stop),
-    ):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "augment", _at_call(8, training.augment, _raise(_Stop())))
-        _train(pictures, broken_off, resume=True)
+        with _warns("damaged"), pytest.raises(_Stop):
+            _train(pictures, broken_off, resume=True)
     assert [path.name for path in (broken_off / "checkpoint").iterdir()] == ["00001.npz"]
     _assert_same(_train(pictures, broken_off, resume=True), undisturbed)
 
@@ -172,7 +179,7 @@ def test_going_on_with_other_software_is_said_and_recorded(pictures, broken_off,
     manifest["versions"]["tensorflow"] = "2.0"
     path.write_text(json.dumps(manifest))
     monkeypatch.setattr(training, "_write_examples", _raise(_Stop()))
-    with pytest.warns(UserWarning, match=r"'tensorflow': '2\.0'"), pytest.raises(_Stop):
+    with _warns(r"'tensorflow': '2\.0'"), pytest.raises(_Stop):
         _train(pictures, broken_off, resume=True)
     assert load_run(broken_off).manifest["earlier"][0]["versions"]["tensorflow"] == "2.0"
 
@@ -215,7 +222,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_one_before(
     full = _raise(OSError(errno.ENOSPC, "No space left on device"))
     with monkeypatch.context() as patch:
         patch.setattr(runs.os, "fsync", full)
-        with pytest.raises(RunError, match="cannot write .*: the disk is full"):
+        with pytest.raises(RunError, match=r"cannot write .*: the disk is full"):
             writers[write]()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
@@ -248,8 +255,8 @@ def test_a_small_file_system_that_fills_up_ends_training_with_one_error(
         with pytest.raises(RunError, match=r"the disk is full\. Free .*--resume"):
             _train(pictures, disk / "run")
         assert (disk / "run" / "checkpoint" / "00001.npz").exists()
+        images = np.random.default_rng(0).integers(0, 256, (2000, 69, 69, 3), np.uint8)
         with pytest.raises(RunError, match="the disk is full"):
-            images = np.random.default_rng(0).integers(0, 256, (2000, 69, 69, 3), np.uint8)
             write_galaxy10(disk / "big.h5", images, np.arange(2000) % 10)
         assert not (disk / "big.h5").exists()
         shutil.copytree(disk / "run", tmp_path / "run")
