@@ -38,6 +38,13 @@ class Precision(str, Enum):
     float16 = "float16"
 
 
+class RecipeName(str, Enum):
+    """How the network is trained."""
+
+    default = "default"
+    published = "published"
+
+
 class SplitProtocol(str, Enum):
     """How galaxies are split into training, validation and test parts."""
 
@@ -114,7 +121,7 @@ def data_info(data: Data = "galaxy10", n: Galaxies = 4000, seed: Seed = 0):
 def train(
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
     data: Data = "galaxy10",
-    recipe: Annotated[str, typer.Option(help="default or published.")] = "default",
+    recipe: RecipeName = RecipeName.default,
     epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
     seed: Seed = 0,
     n: Galaxies = 4000,
@@ -134,7 +141,7 @@ def train(
         images,
         labels,
         out=out,
-        recipe=recipe,
+        recipe=recipe.value,
         epochs=epochs,
         seed=seed,
         split_protocol=split.value,
@@ -152,7 +159,7 @@ def train(
 def study(
     out: Annotated[Path, typer.Option(help="Folder for the runs of the study.")],
     data: Data = "galaxy10",
-    recipe: Annotated[str, typer.Option(help="default or published.")] = "default",
+    recipe: RecipeName = RecipeName.default,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 5,
     epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
     n: Galaxies = 4000,
@@ -169,7 +176,7 @@ def study(
         labels,
         out=out,
         seeds=seeds,
-        recipe=recipe,
+        recipe=recipe.value,
         epochs=epochs,
         precision=precision.value,
         source=source,
@@ -355,7 +362,7 @@ def figures(
 def notebook(
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
     data: Data = "galaxy10",
-    recipe: Annotated[str, typer.Option(help="default or published.")] = "default",
+    recipe: RecipeName = RecipeName.default,
     epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
     seed: Seed = 0,
     source: Annotated[Path, typer.Option("--notebook", help="The notebook to execute.")] = Path(
@@ -370,7 +377,7 @@ def notebook(
     execute(
         source,
         out,
-        parameters={"data": data, "recipe": recipe, "epochs": epochs, "seed": seed},
+        parameters={"data": data, "recipe": recipe.value, "epochs": epochs, "seed": seed},
         resume=resume,
         overwrite=overwrite,
     )
@@ -400,10 +407,19 @@ def _print_metrics(run):
     typer.echo(f"run folder: {run.path}")
 
 
+# The base of typer's errors of bad use; which click they come from depends on typer's version.
+UsageError = typer.BadParameter.__base__
+
+
 def main():
     """Run the command line; bad use and bad data end with one line and exit code 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
+    except UsageError as error:
+        message = " ".join(error.format_message().split())
+        if message:  # A command without arguments has shown its help.
+            typer.echo(f"galclass: {message}; see galclass --help", err=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, RuntimeError, ImportError) as error:

@@ -183,6 +183,8 @@ def top_confusions(run, count=5):
         ten true galaxies are left out.
     """
     matrix = np.asarray(getattr(run, "metrics", {"confusion_matrix": run})["confusion_matrix"])
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise DataError(f"matrix of shape {matrix.shape}, expected (classes, classes)")
     support = matrix.sum(axis=0)
     share = np.where(support >= FEW, matrix / np.maximum(support, 1), 0)
     np.fill_diagonal(share, 0)

@@ -9,6 +9,7 @@ MNRAS 483, 3255), https://astronn.readthedocs.io/en/latest/galaxy10sdss.html.
 """
 
 import hashlib
+import io
 import os
 import stat
 import sys
@@ -548,10 +549,14 @@ def write_galaxy10(path, images, labels, *, source=None):
 
     images = check_images(images)
     labels = check_labels(labels, len(images))
-    with whole_file(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+    # In memory first: HDF5 that cannot write its file out, on a full disk, ends the process.
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
         file.create_dataset("images", data=images, chunks=(1, *IMAGE_SHAPE), compression="gzip")
         file.create_dataset("ans", data=labels)
         file.attrs.update(source or {})
+    with whole_file(Path(path)) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def sha256_of(path):

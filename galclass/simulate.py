@@ -197,14 +197,14 @@ def _agreed_galaxy(rng, label):
 # radius (elliptical) or disk scale length in R90; mean and scatter of the r surface brightness
 # (magnitudes per square arcsec) and of g-r. Set by comparison with Galaxy10's pictures.
 POPULATION = (
-    (5.3, 0.47, 19.85, 0.40, 0.74, 0.18),
+    (5.3, 0.47, 20.0, 0.40, 0.72, 0.18),
     (4.9, 0.37, 19.4, 0.70, 0.94, 0.16),
     (4.6, 0.44, 18.95, 0.70, 0.86, 0.17),
     (5.3, 0.57, 19.1, 0.75, 0.66, 0.17),
     (5.7, 0.56, 19.15, 0.50, 0.83, 0.09),
     (5.7, 0.64, 19.3, 0.50, 0.92, 0.08),
     (7.6, 0.50, 19.7, 0.40, 0.56, 0.17),
-    (6.0, 0.59, 20.2, 0.45, 0.57, 0.11),
+    (6.0, 0.60, 20.2, 0.45, 0.57, 0.11),
     (6.0, 0.52, 20.1, 0.45, 0.58, 0.13),
     (5.5, 0.51, 20.1, 0.45, 0.59, 0.15),
 )
@@ -243,12 +243,12 @@ def _draw_smooth(rng, g, label):
     form = rng.random()
     g["kind"], g["axis_ratio"], g["bulge_to_total"] = "elliptical", q, 1.0
     g["boxiness"] = rng.normal(0, 0.1)
-    if form < 0.45:
-        g["sersic_index"] = np.clip(rng.normal(3.8, 1.2), 0.8, 6)
-    elif form < 0.8:
+    if form < 0.5:
+        g["sersic_index"] = np.clip(rng.normal(4.2, 1.2), 0.8, 6)
+    elif form < 0.85:
         g["kind"], g["bulge_to_total"] = "lenticular", rng.beta(3, 4)
         g["inclination"] = np.degrees(np.arccos(np.sqrt(max(0, q**2 - 0.04) / 0.96)))
-        g["sersic_index"] = rng.uniform(1.5, 4)
+        g["sersic_index"] = rng.uniform(2, 5)
     else:
         g["sersic_index"] = rng.uniform(0.7, 1.5)
         g["g_r"] -= 0.25
@@ -259,7 +259,7 @@ def _draw_edge_on(rng, g, label):
     """Disks on edge, twice to five times less high than long at the same brightness."""
     g["kind"] = "edge-on"
     g["inclination"] = rng.uniform(82, 90)
-    g["axis_ratio"] = rng.uniform(0.15, 0.35) if label == 3 else rng.uniform(0.1, 0.2)
+    g["axis_ratio"] = rng.uniform(*{3: (0.15, 0.35), 5: (0.07, 0.14)}.get(label, (0.1, 0.2)))
     g["bulge_to_total"] = rng.uniform(0, 0.12) if label == 6 else rng.uniform(0.08, 0.4)
     if label == 3:
         g["bulge_to_total"] *= rng.random()
@@ -272,12 +272,12 @@ def _draw_edge_on(rng, g, label):
 def _draw_spiral(rng, g, label):
     """Disks with arms, faint ones where volunteers see a disk without spiral."""
     g["kind"] = "spiral"
-    cosine = rng.uniform(*((0.25, 0.9) if label == 9 else (0.35, 1.0)))
+    cosine = rng.uniform(*{0: (0.25, 1.0), 9: (0.2, 0.8)}.get(label, (0.42, 1.0)))
     g["inclination"] = np.degrees(np.arccos(cosine))
     # an oblate disk of thickness 0.2 (Hubble 1926)
     g["axis_ratio"] = np.sqrt(0.04 + 0.96 * cosine**2)
     g["bulge_to_total"] = rng.beta(*{7: (2, 13), 9: (4, 7)}.get(label, (2, 8)))
-    g["sersic_index"] = rng.uniform(1, 3)
+    g["sersic_index"] = rng.uniform(1, 4)
     if rng.random() < {0: 0.45, 7: 0.2, 8: 0.3, 9: 0.45}[label]:
         g["bar_to_total"] = (1 - g["bulge_to_total"]) * rng.uniform(0.05, 0.25)
     g["arm_number"] = 2 if label == 9 or rng.random() < 0.6 else rng.integers(3, 6)

@@ -9,7 +9,6 @@ import numpy as np
 from . import galaxy10
 from .runs import RunError
 
-
 # The public file's mix of classes, but enough of each for a test: it has 17 boxy bulges in 21,785.
 SIMULATED_FRACTIONS = np.maximum(np.array(galaxy10.CLASS_COUNTS) / sum(galaxy10.CLASS_COUNTS), 0.02)
 

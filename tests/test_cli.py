@@ -53,7 +53,13 @@ def test_info_counts_classes_and_copies(monkeypatch, capsys, pictures, tmp_path)
     ("arguments", "words"),
     [
         (["train", "--out", "x", "--data", "nowhere.h5"], "no file nowhere.h5"),
-        (["train", "--out", "x", "--data", "simulated", "--recipe", "best"], "unknown recipe"),
+        (
+            ["train", "--out", "x", "--data", "simulated", "--recipe", "best"],
+            "'best' is not one of",
+        ),
+        (["train", "--out", "x", "--epochs", "0"], "--epochs"),
+        (["train"], "--out"),
+        (["dance"], "No such command"),
         (["evaluate", "nowhere"], "no run folder"),
         (["figures", "nowhere"], "no run folder"),
         (["notebook", "--out", "x", "--notebook", "no.ipynb"], "no notebook"),
@@ -66,3 +72,17 @@ def test_bad_use_ends_with_one_line_and_code_2(monkeypatch, capsys, tmp_path, ar
     assert words in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_recipes_of_the_command_line_are_those_of_the_library():
+    from galclass import RECIPES
+
+    assert {recipe.value for recipe in cli.RecipeName} == set(RECIPES)
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"], ["--help"], ["train", "--help"]])
+def test_help_is_shown_where_it_is_needed(monkeypatch, capsys, arguments):
+    _run(monkeypatch, *arguments)
+    shown = capsys.readouterr()
+    assert "Usage" in shown.out
+    assert shown.err == ""

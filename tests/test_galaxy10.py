@@ -1,3 +1,5 @@
+import warnings
+
 import h5py
 import numpy as np
 import pytest
@@ -22,7 +24,9 @@ def test_a_file_is_read_as_it_was_written(pictures, tmp_path):
 
 
 def test_arrays_and_class_names_equal_those_of_astronn(pictures, tmp_path, monkeypatch):
-    astronn = pytest.importorskip("astroNN.datasets.galaxy10sdss", reason="needs astroNN")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # It imports pkg_resources, which warns.
+        astronn = pytest.importorskip("astroNN.datasets.galaxy10sdss", reason="needs astroNN")
     path = tmp_path / "datasets" / "Galaxy10.h5"
     write_galaxy10(path, *pictures)
     monkeypatch.setattr(astronn, "astroNN_CACHE_DIR", str(tmp_path))
