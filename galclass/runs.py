@@ -237,8 +237,9 @@ def read_json(path, *, hint="galclass train"):
 
 def _read_npz(path, *names):
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+        # Opened here, since NumPy leaves the file of a damaged archive open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
     except FileNotFoundError:
         raise RunError(f"no {path.name} in {path.parent}; run: galclass evaluate") from None
     except Exception as error:  # zipfile, zlib and numpy each raise their own kinds

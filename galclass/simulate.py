@@ -256,7 +256,7 @@ def _draw_smooth(rng, g, label):
 
 
 def _draw_edge_on(rng, g, label):
-    """Disks on edge, twice to five times less high than long at the same brightness."""
+    """Disks on edge; thicker ones, which volunteers often call smooth and cigar shaped, for 3."""
     g["kind"] = "edge-on"
     g["inclination"] = rng.uniform(82, 90)
     g["axis_ratio"] = rng.uniform(*{3: (0.15, 0.35), 5: (0.07, 0.14)}.get(label, (0.1, 0.2)))

@@ -59,7 +59,7 @@ def load_data(data, *, n=4000, seed=0):
         images, labels = simulate_galaxy10(n, seed, class_fractions=SIMULATED_FRACTIONS)
         source = {
             "kind": "simulated",
-            "name": f"simulate_galaxy10({n}, {seed})",
+            "name": f"simulate_galaxy10({n}, {seed}, class_fractions=SIMULATED_FRACTIONS)",
             "sha256": _sha256_of_arrays(images, labels),
             "simulation_seed": seed,
         }

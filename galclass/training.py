@@ -116,7 +116,7 @@ RECIPES = {
     # To the letter of the published notebook.
     "published": Recipe(epochs=200, l2=0.001),
     "default": Recipe(
-        epochs=40,
+        epochs=60,
         schedule="cosine",
         warmup_epochs=2,
         weight_decay=0.01,
@@ -124,6 +124,9 @@ RECIPES = {
         gradient_clip=1.0,
         ema=0.998,
         symmetries=True,
+        rotation=180.0,
+        zoom=0.1,
+        shift=2.0,
         patience=15,
         symmetric_prediction=True,
     ),
@@ -470,7 +473,8 @@ class _Session:
         """Set the state from the newest whole checkpoint; rows of the history and seconds."""
         for path in sorted(folder.glob("[0-9]*.npz"), reverse=True):
             try:
-                with np.load(path, allow_pickle=False) as file:
+                # Opened here, since NumPy leaves the file of a damaged archive open.
+                with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                     state = json.loads(str(file["state"]))
                     arrays = [file[f"v{i}"] for i in range(len(self._variables()))]
                     best = [file[f"b{i}"] for i in range(len(self.kept.trainable_variables))]

@@ -6,9 +6,11 @@ import json
 import multiprocessing
 import os
 import pkgutil
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ RECIPE = Recipe(
     rotation=20.0,
 )
 PLAIN = Recipe(epochs=2, batch_size=32, l2=0.001)
+SAVEZ = np.savez
 FILES = {"manifest.json", "history.csv", "model.keras", "last.keras", "examples.npz"}
 
 
@@ -277,7 +280,7 @@ def _die(*arguments, **keywords):
 
 def _half_a_checkpoint(file, **arrays):
     whole = io.BytesIO()
-    np.lib.npyio.savez(whole, **arrays)
+    SAVEZ(whole, **arrays)
     file.write(whole.getvalue()[: whole.tell() // 2])
     file.flush()
     _die()
@@ -369,3 +372,33 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert found == known
     for name in ("metrics.json", "predictions.npz"):
         (expected.path / name).unlink()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_one_line_and_the_command_goes_on_to_the_librarys_bytes(
+    pictures, tmp_path
+):
+    data = tmp_path / "galaxies.h5"
+    write_galaxy10(data, *pictures)
+    command = [sys.executable, "-m", "galclass.cli", "train", "--data", data]
+    command += ["--out", tmp_path / "run", "--recipe", "published", "--epochs", "8"]
+    command += ["--precision", "float32"]
+    # It is not TensorFlow's threads that these are about, and they change nothing.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("epoch   2/8"):
+            process.send_signal(signal.SIGINT)
+            break
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert re.fullmatch(r"Stopped after \d of 8 epochs\. .*--resume.*", error.strip())
+    again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    whole = _train(pictures, tmp_path / "whole", "published", epochs=8)
+    run = load_run(tmp_path / "run")
+    assert run.manifest["weights_sha256"] == whole.manifest["weights_sha256"]
+    histories = [(one.path / "history.csv").read_bytes() for one in (run, whole)]
+    assert histories[0] == histories[1]

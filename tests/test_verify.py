@@ -165,7 +165,7 @@ def _malicious(path, kind, model):
         code = "__import__('os').mkdir('ran')"
         layer = keras.layers.Lambda(eval(f"lambda x: ({code}, x)[1]"), output_shape=(69, 69, 3))
         keras.Model(inputs, layer(inputs)).save(path)
-        shutil.rmtree("ran")  # Made when the layer was called, which is not the loading.
+        shutil.rmtree("ran", ignore_errors=True)  # Some versions of Keras call the layer.
         return
     model.save(path)
     if kind == "config":
