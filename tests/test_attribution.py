@@ -69,23 +69,29 @@ def test_the_map_is_the_papers_formula_on_the_published_network():
     assert model.layers[6].name == "conv3_1"
     kernel, bias = model.layers[-1].get_weights()
 
-    def score(values):
+    def scores(values):
         for layer in model.layers[7:-1]:
             values = layer(values)
-        return (values.numpy() @ kernel + bias)[:, 4]
+        return values.numpy() @ kernel + bias
 
     # The gradient's mean over the map is the change of the score with a shift of the whole map.
-    step, weights = 1e-2, np.empty((3, 8))
+    step, weights = 1e-2, np.empty((3, 8, 10))
     for k in range(8):
         shift = step * np.eye(8, dtype="f")[k]
-        weights[:, k] = (score(maps + shift) - score(maps - shift)) / (2 * step) / 13**2
-    expected = np.maximum((maps * weights[:, None, None]).sum(axis=-1), 0)
-    expected /= expected.max(axis=(1, 2), keepdims=True)
-    # Cell (i, j) of the last convolution sees the pixels around (9.5 + 4 i, 9.5 + 4 j).
-    found = grad_cam(model, images, 4)
-    around = (found[:, 9:60:4, 9:60:4] + found[:, 10:61:4, 10:61:4]) / 2
-    for one, coarse in zip(around, expected, strict=True):
-        assert np.corrcoef(one.ravel(), coarse.ravel())[0, 1] > 0.98
+        weights[:, k] = (scores(maps + shift) - scores(maps - shift)) / (2 * step) / 13**2
+    compared = 0
+    for c in range(10):
+        found = grad_cam(model, images, c)
+        # Cell (i, j) of the last convolution sees the pixels around (9.5 + 4 i, 9.5 + 4 j).
+        around = (found[:, 9:60:4, 9:60:4] + found[:, 10:61:4, 10:61:4]) / 2
+        expected = np.maximum((maps * weights[:, None, None, :, c]).sum(axis=-1), 0)
+        for one, coarse in zip(around, expected, strict=True):
+            if coarse.max() == 0:
+                assert one.max() == 0
+            elif (coarse > 0).mean() > 0.5:
+                assert np.corrcoef(one.ravel(), coarse.ravel())[0, 1] > 0.98
+                compared += 1
+    assert compared >= 5
     assert found.shape == (3, 69, 69)
 
 

@@ -84,16 +84,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def answer_drip(self):
         self.head(len(BODY))
-        while not self.server.over.wait(0.02):
+        for _ in range(2000):
+            if self.server.over.wait(0.02):
+                break
             self.wfile.write(b"x")
 
     def answer_stall(self):
-        self.server.over.wait(300)
+        self.server.over.wait(60)
 
     def answer_stall_inside(self):
         self.head(len(BODY))
         self.wfile.write(BODY[:70_000])
-        self.server.over.wait(300)
+        self.server.over.wait(60)
 
     def answer_cut_off(self):
         self.head(len(BODY))

@@ -32,7 +32,8 @@ def digest(*arrays):
 
 def test_the_form_is_galaxy10s():
     images, labels = simulate_galaxy10(12)
-    assert check_images(images) is images and check_labels(labels, 12) is labels
+    assert check_images(images) is images
+    assert check_labels(labels, 12) is labels
     assert images.dtype == labels.dtype == np.uint8
 
 
@@ -54,13 +55,13 @@ def test_a_galaxy_does_not_depend_on_how_many_are_asked_for(fractions):
 
 
 def test_the_global_random_state_plays_no_part():
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     first, _ = simulate_galaxy10(4)
-    np.random.seed(2)
-    state = np.random.get_state()[1].copy()
+    np.random.seed(2)  # noqa: NPY002
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     second, _ = simulate_galaxy10(4)
     assert np.array_equal(first, second)
-    assert np.array_equal(state, np.random.get_state()[1])
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
 
 
 def test_the_default_has_galaxy10s_class_fractions():
@@ -71,7 +72,8 @@ def test_the_default_has_galaxy10s_class_fractions():
 
 def test_balanced_classes_are_alike_in_number(balanced):
     counts = np.bincount(balanced[1], minlength=10)
-    assert counts.min() >= 28 and counts.max() <= 32
+    assert counts.min() >= 28
+    assert counts.max() <= 32
 
 
 def test_own_fractions_are_kept_and_need_not_sum_to_one():
