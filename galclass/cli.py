@@ -321,6 +321,27 @@ def report(
 
 
 @app.command()
+def pack(
+    run: RunFolder,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for pretrained.npz and pretrained.json.")],
+    overwrite: Overwrite = False,
+):
+    """Make a run into the network in the box: calibrated, corrected, in half precision."""
+    from .pretrained import CARD_NAME, WEIGHTS_NAME, pack
+    from .runs import load_run
+    from .sources import load_run_data
+
+    for name in (WEIGHTS_NAME, CARD_NAME):
+        if (out / name).exists() and not overwrite:
+            raise FileExistsError(f"{out / name} exists; give another folder or --overwrite")
+    run = load_run(run)
+    images, labels, _ = load_run_data(run, data)
+    card = pack(run, images, labels, folder=out)
+    typer.echo(f"test accuracy {100 * card['test']['accuracy']:.2f} %; files in {out}")
+
+
+@app.command()
 def card(run: RunFolder):
     """Print the model card of a run, in Markdown."""
     from .report import model_card
