@@ -62,6 +62,8 @@ def execute(notebook, out, *, parameters, resume=False, overwrite=False):
             parameters={**parameters, "run_dir": str(out)},
             kernel_name="python3",
             progress_bar=False,
+            # The kernel's own messages go to the terminal, past the notebook.
+            extra_arguments=["--log-level=50"],
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
         )

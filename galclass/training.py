@@ -564,8 +564,8 @@ def _report(rows, epochs, images, seconds):
     row = rows[-1]
     left = (epochs - row["epoch"]) * seconds
     print(
-        f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
-        f"  validation loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.4f}"
+        f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}"
+        f"  validation {row['val_loss']:.3f}  {row['val_accuracy']:.3f}"
         f"{' *' if best_epoch(rows) == row['epoch'] else '  '}"
         f"  {images / seconds:.0f} images/s  {left / 60:.1f} min left",
         flush=True,

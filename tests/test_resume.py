@@ -233,6 +233,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_one_before(
     assert path.read_bytes()[:6] != b"before"
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_training_with_one_error_and_a_run_to_resume(
     pictures, undisturbed, broken_off, monkeypatch
 ):
