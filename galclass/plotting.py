@@ -505,7 +505,6 @@ def save_figures(run, out, *, examples=None):
         written.append(out / f"{name}.png")
         save_figure(fig, written[-1])
         save_figure(fig, out / f"{name}.svg")
-        plt.close(fig)
     return written
 
 
@@ -529,8 +528,9 @@ def describe_source(source):
 
 def _figure(width, height):
     fig = plt.figure(figsize=(width, height), layout="constrained")
-    if "inline" in mpl.get_backend():
-        plt.close(fig)  # A notebook shows the returned figure; open, it would show it twice.
+    if fig.canvas.required_interactive_framework is None:
+        # No window can show it. A notebook shows the returned figure, and an open one twice.
+        plt.close(fig)
     return fig
 
 

@@ -17,7 +17,6 @@ from .plotting import (
     plot_mistakes,
     plot_recall,
     plot_reliability,
-    plt,
 )
 from .runs import whole_file
 
@@ -141,7 +140,6 @@ def write_report(run, out=None):
 def _picture(text, fig):
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
-    plt.close(fig)
     data = base64.b64encode(buffer.getvalue()).decode()
     return (
         f'<figure><img alt="{html.escape(text)}" src="data:image/png;base64,{data}">'

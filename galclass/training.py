@@ -574,7 +574,9 @@ def _report(rows, epochs, images, seconds):
 
 def _threads():
     """Threads of one operation: what TensorFlow was told, else the CPUs of this process."""
+    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     told = tf.config.threading.get_intra_op_parallelism_threads()
+    told = told or (int(variable) if variable.isdigit() else 0)
     allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     return told or len(allowed)
 

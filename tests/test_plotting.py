@@ -90,3 +90,12 @@ def test_a_figure_is_drawn_into_the_axes_that_are_given(tmp_path):
     assert ax.patches
     save_figure(fig, tmp_path / "counts.png")
     assert (tmp_path / "counts.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_figures_that_no_window_can_show_are_not_kept_open():
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    plot_class_counts(np.arange(10))
+    plot_confusion_matrix(np.eye(10, dtype=int))
+    assert pyplot.get_fignums() == before

@@ -187,6 +187,13 @@ def test_going_on_with_other_software_is_said_and_recorded(pictures, broken_off,
     assert load_run(broken_off).manifest["earlier"][0]["versions"]["tensorflow"] == "2.0"
 
 
+def test_the_number_of_threads_that_the_last_bits_depend_on_is_recorded(started, monkeypatch):
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert load_run(started).manifest["threads"] == allowed
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")
+    assert training._threads() == 7
+
+
 def test_a_folder_that_died_with_its_manifest_can_be_resumed(pictures, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".12-00c0ffee.manifest.json").write_text("{")
@@ -387,7 +394,13 @@ def test_ctrl_c_ends_with_one_line_and_the_command_goes_on_to_the_librarys_bytes
     # It is not TensorFlow's threads that these are about, and they change nothing.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores Ctrl-C, and hands that on.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
         if line.startswith("epoch   2/8"):
