@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 
 from .calibration import apply_temperature, reliability
 from .evaluation import FEW, predict_proba
-from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images
+from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
 from .runs import Run, load_run, whole_file
 
 ORANGE, BLUE, GREEN, GREY = "#d55e00", "#0072b2", "#009e73", "#666666"
@@ -90,7 +90,7 @@ def plot_class_counts(labels, *, source=None, ax=None):
     if isinstance(labels, Run):
         source, counts = labels.manifest["source"], labels.manifest["class_counts"]
     else:
-        counts = np.bincount(np.asarray(labels, dtype=int), minlength=len(CLASS_NAMES))
+        counts = np.bincount(check_labels(labels), minlength=len(CLASS_NAMES))
     with mpl.rc_context(STYLE):
         fig, ax = _axes(ax, 8, 3.6)
         rows = np.arange(len(CLASS_NAMES))
@@ -523,6 +523,8 @@ def describe_source(source):
         "file": f"Galaxies of {source['name']}",
         "arrays": "Galaxies given as arrays, origin not stated",
     }
+    if source["kind"] not in kinds:
+        raise DataError(f"source of kind {source['kind']!r}, expected one of {sorted(kinds)}")
     return f"{kinds[source['kind']]}: {source['galaxies']:,}"
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from galclass import evaluate
+from galclass.galaxy10 import DataError
 from galclass.plotting import (
     plot_class_counts,
     plot_confusion_matrix,
@@ -99,3 +100,10 @@ def test_figures_that_no_window_can_show_are_not_kept_open():
     plot_class_counts(np.arange(10))
     plot_confusion_matrix(np.eye(10, dtype=int))
     assert pyplot.get_fignums() == before
+
+
+def test_labels_and_origins_that_are_none_are_refused():
+    with pytest.raises(DataError, match="expected 0-9"):
+        plot_class_counts(np.arange(12))
+    with pytest.raises(DataError, match=r"'observed'.*expected one of"):
+        plot_class_counts(np.arange(10), source={**SIMULATED, "kind": "observed"})

@@ -42,3 +42,10 @@ def test_the_python_example_runs(pictures, tmp_path, monkeypatch):
     for block in re.findall(r"```python\n(.*?)```", README, re.S):
         exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "confusion_matrix.png").exists()
+
+
+def test_the_tests_that_prove_the_promises_exist():
+    named = set(re.findall(r"`(test_\w+)`", README))
+    written = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert named
+    assert {name for name in named if f"def {name}(" not in written} == set()

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -119,3 +122,30 @@ def test_a_float16_step_scales_its_loss(pictures):
     assert type(session.optimizer).__name__ == "LossScaleOptimizer"
     assert all(np.isfinite(a).all() for a in after)
     assert not np.array_equal(before[0], after[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_weights_do_not_depend_on_the_number_of_cores(pictures, tmp_path, precision):
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs a system that can keep a process from its second core")
+    np.savez(tmp_path / "pictures.npz", images=pictures[0], labels=pictures[1])
+    program = """
+import os, sys
+import numpy as np
+cores, out, precision, data = sys.argv[1:]
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
+import galclass
+data = np.load(data)
+run = galclass.train(
+    data["images"], data["labels"], out=out, epochs=2, precision=precision, verbose=False
+)
+print(run.manifest["weights_sha256"], run.manifest["threads"])
+"""
+    printed = set()
+    for cores in (1, 2):
+        arguments = [str(cores), tmp_path / f"{cores}", precision, tmp_path / "pictures.npz"]
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        printed.add(done.stdout)
+    assert len(printed) == 1
