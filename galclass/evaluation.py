@@ -14,7 +14,7 @@ FEW = 10
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "reweighted_accuracy", "log_loss")
 
 
-def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=256):
+def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=64):
     """Class probabilities of pictures.
 
     Parameters
@@ -26,7 +26,7 @@ def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=25
         Which of them, in this order. Default: all.
     symmetric : bool, default False
         Average the probabilities over the eight flips and quarter turns of each picture.
-    batch_size : int, default 256
+    batch_size : int, default 64
         Pictures at a time; it bounds the memory, not the result.
 
     Returns

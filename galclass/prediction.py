@@ -23,7 +23,7 @@ FORMATS = {
 NO_CLASS = 255
 
 
-def predict(model_or_run, pictures, *, symmetric=True, batch_size=256, crop=None, progress=False):
+def predict(model_or_run, pictures, *, symmetric=True, batch_size=64, crop=None, progress=False):
     """Classify pictures of galaxies.
 
     Parameters
@@ -35,7 +35,7 @@ def predict(model_or_run, pictures, *, symmetric=True, batch_size=256, crop=None
         :func:`galclass.cutouts.prepare` takes. An array of shape (n, 69, 69, 3) is taken as it is.
     symmetric : bool, default True
         Average the probabilities over the eight flips and quarter turns of each picture.
-    batch_size : int, default 256
+    batch_size : int, default 64
         Pictures at a time; it bounds the memory, not the result.
     crop : float, optional
         As for :func:`galclass.cutouts.prepare`.
