@@ -256,21 +256,27 @@ def predict(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Figure to write: the pictures with their classes."),
     ] = None,
+    attribution: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Figure to write: where the evidence lies (Grad-CAM), first ten."),
+    ] = None,
     crop: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help="Side to keep, as a fraction of the field. Default: Galaxy10's."),
     ] = None,
     symmetric: Annotated[bool, typer.Option(help="Average over the eight flips and turns.")] = True,
+    precision: Precision = Precision.auto,
     overwrite: Overwrite = False,
 ):
     """Classify pictures of galaxies."""
-    from .cutouts import list_pictures, sdss_cutout
-    from .plotting import plot_predictions, save_figure
+    from .cutouts import list_pictures, prepare, sdss_cutout
+    from .plotting import plot_attribution, plot_predictions, save_figure
     from .prediction import predict, table_format, write_table
+    from .runs import load_run
 
     if (bool(pictures) + (position is not None) + (name is not None)) != 1:
         raise ValueError("give either pictures, --position or --name")
-    for path in (out, gallery):
+    for path in (out, gallery, attribution):
         if path is not None and path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists; choose another name or give --overwrite")
     if out is not None:
@@ -284,9 +290,9 @@ def predict(
     if run is None:
         from .pretrained import load_pretrained
 
-        network = load_pretrained()
+        network = load_pretrained(precision=precision.value)
     else:
-        network = run
+        network = load_run(run).load_model(precision=precision.value)
     table = predict(network, pictures, symmetric=symmetric, crop=crop, progress=sys.stderr.isatty())
     for row in table:
         shown = row["error"] or f"{row['class_name']}, {100 * row['probability']:.1f} %"
@@ -295,6 +301,9 @@ def predict(
         write_table(table, out, overwrite=overwrite)
     if gallery is not None:
         save_figure(plot_predictions(table, pictures, crop=crop), gallery)
+    if attribution is not None:
+        good = [one for one, error in zip(pictures, table["error"], strict=True) if not error]
+        save_figure(plot_attribution(network, prepare(good[:10], crop=crop)), attribution)
 
 
 def _position(text):

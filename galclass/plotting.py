@@ -416,6 +416,7 @@ def plot_predictions(table, pictures, *, crop=None, fig=None):
         columns = min(len(shown), 4)
         lines = -(-len(shown) // columns)
         fig = fig or _figure(max(2.4 * columns, 4), 3.4 * lines)
+        fig.get_layout_engine().set(h_pad=0.08)
         axes = fig.subplots(2 * lines, columns, squeeze=False, height_ratios=[3, 1] * lines)
         for ax in axes.flat:
             ax.set_axis_off()
@@ -427,7 +428,7 @@ def plot_predictions(table, pictures, *, crop=None, fig=None):
             picture.set_title(name, fontsize=8, loc="left")
             probabilities = np.array([row[f"p{c}"] for c in range(len(CLASS_NAMES))])
             best = np.argsort(-probabilities)[:3]
-            bars.barh(range(3), 100 * probabilities[best], color=(BLUE, "#88bbdd", "#cccccc"))
+            bars.barh(range(3), 100 * probabilities[best], color=("#7fb8de", "#bcd9ec", "#dddddd"))
             for b, c in enumerate(best):
                 label = f"{100 * probabilities[c]:.0f} %  {CLASS_NAMES[c]}"
                 bars.text(1, b, label, va="center", fontsize=7)

@@ -99,18 +99,19 @@ class Run:
         """bool : whether the galaxies are simulated."""
         return self.manifest["source"]["kind"] == "simulated"
 
-    def load_model(self, weights="model"):
+    def load_model(self, weights="model", *, precision="float32"):
         """Build the network and read its weights; nothing in the file is ever executed.
 
         Parameters
         ----------
         weights : {"model", "last"}
             Of the best validation epoch, or of the last epoch.
+        precision : {"float32", "bfloat16", "float16", "auto"}
+            Arithmetic of the layers, whatever the training's was.
 
         Returns
         -------
         keras.Model
-            In float32, whatever precision it was trained in.
 
         Raises
         ------
@@ -123,7 +124,7 @@ class Run:
         if not path.is_file():
             raise RunError(f"no {path.name} in {self.path}; train the run first")
         try:
-            model = build_cnn(**self.manifest["network"])
+            model = build_cnn(**self.manifest["network"], precision=precision)
         except (TypeError, ValueError) as error:
             raise RunError(
                 f"{self.path / 'manifest.json'} describes no network: {error}; copy the run again"

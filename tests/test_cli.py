@@ -86,3 +86,24 @@ def test_help_is_shown_where_it_is_needed(monkeypatch, capsys, arguments):
     shown = capsys.readouterr()
     assert "Usage" in shown.out
     assert shown.err == ""
+
+
+def test_pictures_are_classified_offline_into_a_table_and_figures(
+    monkeypatch, capsys, pictures, tmp_path
+):
+    from astropy.table import Table
+    from PIL import Image
+
+    for k in (0, 1):
+        Image.fromarray(pictures[0][50 * k]).resize((424, 424)).save(tmp_path / f"{k}.png")
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    table, gallery, maps = (tmp_path / name for name in ("t.ecsv", "g.pdf", "m.pdf"))
+    arguments = ["predict", tmp_path, "-o", table, "--gallery", gallery, "--attribution", maps]
+    assert _run(monkeypatch, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "2.png: " in printed
+    rows = Table.read(table)
+    assert [bool(error) for error in rows["error"]] == [False, False, True]
+    assert gallery.read_bytes()[:4] == maps.read_bytes()[:4] == b"%PDF"
+    assert _run(monkeypatch, *arguments) == 2
+    assert "exists" in capsys.readouterr().err

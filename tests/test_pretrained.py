@@ -75,6 +75,8 @@ def test_the_network_in_the_box_classifies_without_data(pictures):
     table = predict(load_pretrained(), pictures[0][:3])
     total = sum(np.asarray(table[f"p{c}"]) for c in range(10))
     np.testing.assert_allclose(total, 1, rtol=1e-5)
+    half = predict(load_pretrained(precision="bfloat16"), pictures[0][:3])
+    np.testing.assert_allclose(half["probability"], table["probability"], atol=0.05)
     card = pretrained.pretrained_card()
     assert card["source"]["galaxies"] == sum(card["class_counts"])
     assert 0 < card["test"]["accuracy"] < 1
