@@ -351,12 +351,17 @@ def pack(
 
 
 @app.command()
-def card(run: RunFolder):
-    """Print the model card of a run, in Markdown."""
-    from .report import model_card
+def card(
+    run: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="A run folder. Default: the network that comes with galclass."),
+    ] = None,
+):
+    """Print a model card in Markdown."""
+    from .report import model_card, pretrained_model_card
     from .runs import load_run
 
-    typer.echo(model_card(load_run(run)))
+    typer.echo(pretrained_model_card() if run is None else model_card(load_run(run)), nl=False)
 
 
 class Examples(str, Enum):

@@ -18,8 +18,13 @@ from .plotting import (
     plot_recall,
     plot_reliability,
 )
+from .pretrained import pretrained_card
 from .runs import whole_file
 
+INTENDED_USE = (
+    "**Intended use.** Colour pictures of single galaxies as Galaxy Zoo 2 showed them: SDSS g, r, "
+    "i, scaled to the galaxy's size, for samples; not for the fate of one galaxy."
+)
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
@@ -72,7 +77,69 @@ def model_card(run):
         f"fitted on the validation galaxies; Brier score {before['brier']:.3f} and "
         f"{after['brier']:.3f}.",
         "",
-        "| class | galaxies | of the public file's | precision | recall | test galaxies |",
+        *_class_table(metrics, counts),
+    ]
+    lines += ["", INTENDED_USE, "", *_failures(metrics)]
+    if run.simulated:
+        lines.append("- It was trained on simulated galaxies; the figures hold for those alone.")
+    return "\n".join(lines) + "\n"
+
+
+def pretrained_model_card():
+    """The model card of the network in the box, in Markdown.
+
+    Returns
+    -------
+    str
+    """
+    card = pretrained_card()
+    test, before, own = (
+        card["test"],
+        card["test_without_correction"],
+        card["calibration_on_own_mix"],
+    )
+    low, high = test["accuracy_interval"]
+    lines = [
+        "# Model card: the network in the box",
+        "",
+        f"**Data.** {describe_source(card['source'])}, split {card['split']['protocol']}: "
+        f"{card['split']['train_size']:,} for training, {card['split']['validation_size']:,} for "
+        f"validation, {card['split']['test_size']:,} for the test. It is a part of Galaxy10 in "
+        "which class 1 is rare; figures on it are no figures on Galaxy10.",
+        "",
+        f"**Network.** The published three-block network, recipe `{card['recipe_name']}`, seed "
+        f"{card['seed']}, weights in half precision.",
+        "",
+        f"**Corrections**, both in the last layer and chosen on the validation galaxies: the "
+        f"temperature {card['temperature']:.2f}, and the public Galaxy10's mix of classes in "
+        f"place of the training galaxies', with strength {card['prior_strength']:.1f} in the "
+        f"logarithm. The accuracy at the public mix (sum of fraction times recall) goes from "
+        f"{before['reweighted_accuracy']:.1%} to {test['reweighted_accuracy']:.1%}, the plain one "
+        f"from {before['accuracy']:.1%} to {test['accuracy']:.1%}, macro-F1 from "
+        f"{before['macro_f1']:.1%} to {test['macro_f1']:.1%}.",
+        "",
+        f"**Test.** Accuracy {test['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+        f"balanced accuracy {test['balanced_accuracy']:.1%}, averaged over the eight flips and "
+        f"turns. Expected calibration error {own['calibration_error']:.1%} with the mix of the "
+        "training galaxies put back.",
+        "",
+        *_class_table(test, card["class_counts"]),
+        "",
+        INTENDED_USE,
+        "",
+        *_failures(test),
+        *(
+            f"- '{row['name']}' is never found, with {count} galaxies to learn it from."
+            for row, count in zip(test["classes"], card["class_counts"], strict=True)
+            if row["recall"] == 0
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _class_table(metrics, counts):
+    lines = [
+        "| class | galaxies | in the public file | precision | recall | test galaxies |",
         "|---|---|---|---|---|---|",
     ]
     for c, row in enumerate(metrics["classes"]):
@@ -82,22 +149,20 @@ def model_card(run):
             f"| {c + 1} {row['name']} | {counts[c]:,} | {CLASS_COUNTS[c]:,} | {shown[0]} | "
             f"{shown[1]} | {row['support']}{few} |"
         )
-    lines += [
-        "",
-        "**Intended use.** Colour pictures of single galaxies as Galaxy Zoo 2 showed them: SDSS "
-        "g, r, i, scaled to the galaxy's size, for samples; not for the fate of one galaxy.",
-        "",
+    return lines
+
+
+def _failures(metrics):
+    confusions = [
+        f"- {share:.0%} of {n} '{CLASS_NAMES[true]}' are called '{CLASS_NAMES[said]}'"
+        for true, said, share, n in top_confusions(metrics["confusion_matrix"])
+    ]
+    return [
         "**Known failures.** The most frequent confusions on the test galaxies:",
         "",
+        *confusions,
+        "- Pictures without a galaxy, of stars or of other surveys get a class as well.",
     ]
-    lines += [
-        f"- {share:.0%} of {n} '{CLASS_NAMES[true]}' are called '{CLASS_NAMES[said]}'"
-        for true, said, share, n in top_confusions(run)
-    ]
-    lines.append("- Pictures without a galaxy, of stars or of other surveys get a class as well.")
-    if run.simulated:
-        lines.append("- It was trained on simulated galaxies; the figures hold for those alone.")
-    return "\n".join(lines) + "\n"
 
 
 def write_report(run, out=None):
@@ -116,7 +181,7 @@ def write_report(run, out=None):
     out = Path(out or run.path / "report.html")
     figures = [
         ("One galaxy of each class.", plot_examples(run)),
-        ("Where the classes differ in number from the public file.", plot_class_counts(run)),
+        ("The number of galaxies in each class, beside the public file's.", plot_class_counts(run)),
         ("Loss and accuracy against the epoch.", plot_history(run)),
         ("Columns are the true classes and sum to 100 %.", plot_confusion_matrix(run)),
         ("Recall of each class.", plot_recall(run)),

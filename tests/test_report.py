@@ -1,10 +1,11 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from galclass import evaluate
-from galclass.report import model_card, write_report
+from galclass.report import model_card, pretrained_model_card, write_report
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +44,8 @@ def test_the_mistakes_kept_are_the_most_confident_wrong_ones(run, pictures):
     first = predictions["indices"][wrong][confidence[wrong].argmax()]
     np.testing.assert_array_equal(kept["images"][0], images[first])
     assert kept["labels"][0] == labels[first]
+
+
+def test_the_card_of_the_network_in_the_box_is_the_one_in_the_repository():
+    written = Path(__file__).parent.parent / "MODEL_CARD.md"
+    assert written.read_text(encoding="utf-8") == pretrained_model_card()
