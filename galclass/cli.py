@@ -292,7 +292,7 @@ def predict(
 
         network = load_pretrained(precision=precision.value)
     else:
-        network = load_run(run).load_model(precision=precision.value)
+        network = load_run(run)
     table = predict(network, pictures, symmetric=symmetric, crop=crop, progress=sys.stderr.isatty())
     for row in table:
         shown = row["error"] or f"{row['class_name']}, {100 * row['probability']:.1f} %"
@@ -303,7 +303,8 @@ def predict(
         save_figure(plot_predictions(table, pictures, crop=crop), gallery)
     if attribution is not None:
         good = [one for one, error in zip(pictures, table["error"], strict=True) if not error]
-        save_figure(plot_attribution(network, prepare(good[:10], crop=crop)), attribution)
+        model = network if run is None else network.load_model()
+        save_figure(plot_attribution(model, prepare(good[:10], crop=crop)), attribution)
 
 
 def _position(text):

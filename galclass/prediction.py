@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .calibration import apply_temperature
 from .cutouts import iter_prepared, list_pictures
 from .evaluation import predict_proba
 from .galaxy10 import CLASS_NAMES, IMAGE_SHAPE, DataError, check_images
@@ -23,18 +24,30 @@ FORMATS = {
 NO_CLASS = 255
 
 
-def predict(model_or_run, pictures, *, symmetric=True, batch_size=64, crop=None, progress=False):
+def predict(
+    model_or_run,
+    pictures,
+    *,
+    symmetric=True,
+    precision="float32",
+    batch_size=64,
+    crop=None,
+    progress=False,
+):
     """Classify pictures of galaxies.
 
     Parameters
     ----------
     model_or_run : keras.Model, galclass.runs.Run, str or path-like
-        A network of ten classes, a run or the path of its folder.
+        A network of ten classes, a run or the path of its folder. The probabilities of an
+        evaluated run are calibrated with the temperature that its metrics hold.
     pictures : str, path-like, sequence or iterator of pictures, or ndarray of uint8
         A picture or a directory of them, or any number in any form that
         :func:`galclass.cutouts.prepare` takes. An array of shape (n, 69, 69, 3) is taken as it is.
     symmetric : bool, default True
         Average the probabilities over the eight flips and quarter turns of each picture.
+    precision : {"float32", "bfloat16", "float16", "auto"}
+        Arithmetic of a run's network; a network that is given has its own.
     batch_size : int, default 64
         Pictures at a time; it bounds the memory, not the result.
     crop : float, optional
@@ -63,9 +76,12 @@ def predict(model_or_run, pictures, *, symmetric=True, batch_size=64, crop=None,
     """
     from tqdm.auto import tqdm
 
-    model = model_or_run
+    model, temperature = model_or_run, 1.0
     if not hasattr(model, "input_shape"):
-        model = (model if isinstance(model, Run) else load_run(model)).load_model()
+        run = model if isinstance(model, Run) else load_run(model)
+        model = run.load_model(precision=precision)
+        if (run.path / "metrics.json").exists():
+            temperature = run.metrics.get("temperature", 1.0)
     if model.output_shape[-1] != len(CLASS_NAMES):
         raise DataError(
             f"the network has {model.output_shape[-1]} classes, expected {len(CLASS_NAMES)}"
@@ -89,9 +105,8 @@ def predict(model_or_run, pictures, *, symmetric=True, batch_size=64, crop=None,
             part = np.full((len(batch), len(CLASS_NAMES)), np.nan, np.float32)
             if good:
                 stacked = np.stack([images[i] for i in good])
-                part[good] = predict_proba(
-                    model, stacked, symmetric=symmetric, batch_size=batch_size
-                )
+                raw = predict_proba(model, stacked, symmetric=symmetric, batch_size=batch_size)
+                part[good] = apply_temperature(raw, temperature)
             parts.append(part)
             bar.update(len(batch))
     if not parts:

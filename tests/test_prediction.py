@@ -6,7 +6,8 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 
-from galclass import build_cnn
+from galclass import build_cnn, evaluate
+from galclass.calibration import apply_temperature
 from galclass.evaluation import predict_proba
 from galclass.galaxy10 import CLASS_NAMES, DataError
 from galclass.prediction import entropy, predict, table_format, write_table
@@ -96,11 +97,13 @@ def test_all_forms_of_pictures_are_taken(model, pictures, folder):
 
 
 def test_a_run_and_its_folder_predict_as_its_network(trained, pictures):
-    network = predict(trained.load_model(), pictures[0][:5], symmetric=False)
+    network = predict_proba(trained.load_model(), pictures[0][:5])
+    evaluate(trained, *pictures)
+    expected = apply_temperature(network, trained.metrics["temperature"])
+    assert not np.allclose(expected, network, atol=1e-5)
     for form in (trained, trained.path, str(trained.path)):
-        np.testing.assert_array_equal(
-            predict(form, pictures[0][:5], symmetric=False)["p1"], network["p1"]
-        )
+        table = predict(form, pictures[0][:5], symmetric=False)
+        np.testing.assert_allclose(table["p1"], expected[:, 1], rtol=1e-5)
 
 
 def test_turned_pictures_have_the_same_probabilities_only_when_symmetric(model, pictures):
