@@ -7,17 +7,28 @@ import pytest
 
 # HDF5 is C: a file that crashed or hung it must not take the tests with it.
 SCRIPT = """
-import faulthandler, io, random, signal, sys
+import faulthandler, io, random, sys, warnings
 from pathlib import Path
 import h5py
 import numpy as np
+from PIL import Image
+from galclass import prepare
 from galclass.galaxy10 import DataError, read_galaxy10
 
 first, last, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+suffixes = sys.argv[4:]
+warnings.simplefilter("ignore")  # Pillow warns of much that it then reads.
 faulthandler.enable()
 rng = np.random.default_rng(0)
 originals = []
-for options in ({}, {"chunks": (1, 69, 69, 3), "compression": "gzip"}):
+for suffix in suffixes:
+    if suffix == "h5":
+        break
+    buffer = io.BytesIO()
+    pixels = rng.integers(0, 60, (90, 90, 3)).astype("u1")
+    Image.fromarray(pixels).save(buffer, {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix))
+    originals.append(buffer.getvalue())
+for options in ({}, {"chunks": (1, 69, 69, 3), "compression": "gzip"}) if not originals else ():
     for libver in ("earliest", "latest"):
         buffer = io.BytesIO()
         with h5py.File(buffer, "w", libver=libver) as file:
@@ -59,13 +70,16 @@ def mutate(rng, which):
             content = bytearray(b"x")
     return bytes(content)
 
-path = folder / f"{first}.h5"
 for number in range(first, last):
     print(number, flush=True)
+    path = folder / f"{first}.{suffixes[number % len(suffixes)]}"
     path.write_bytes(mutate(random.Random(number), number % len(originals)))
-    signal.alarm(20)
+    faulthandler.dump_traceback_later(20, exit=True)
     try:
-        images, labels = read_galaxy10(path)
+        if path.suffix == ".h5":
+            images, labels = read_galaxy10(path)
+        else:
+            images, labels = prepare([path]), np.zeros(1)
     except DataError as error:
         assert path.name in str(error)
         print("refused")
@@ -76,9 +90,10 @@ for number in range(first, last):
 """
 
 
-def _read_mutated(first, last, folder):
+def _read_mutated(first, last, folder, *suffixes):
+    arguments = [str(first), str(last), str(folder), *suffixes]
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", SCRIPT, str(first), str(last), str(folder)],
+        [sys.executable, "-X", "faulthandler", "-c", SCRIPT, *arguments],
         capture_output=True,
         text=True,
         timeout=300,
@@ -90,12 +105,14 @@ def _read_mutated(first, last, folder):
 
 
 @pytest.mark.slow
-def test_two_thousand_mutated_files_are_read_or_refused(tmp_path):
-    refused, read = _read_mutated(0, 2000, tmp_path)
+@pytest.mark.parametrize("suffixes", [["h5"], ["jpg", "png", "tif"]])
+def test_two_thousand_mutated_files_are_read_or_refused(tmp_path, suffixes):
+    refused, read = _read_mutated(0, 2000, tmp_path, *suffixes)
     assert refused + read == 2000
     assert refused > 500
     assert read > 200
 
 
-def test_a_few_mutated_files_are_read_or_refused(tmp_path):
-    assert sum(_read_mutated(2000, 2100, tmp_path)) == 100
+@pytest.mark.parametrize("suffixes", [["h5"], ["jpg", "png", "tif"]])
+def test_a_few_mutated_files_are_read_or_refused(tmp_path, suffixes):
+    assert sum(_read_mutated(2000, 2100, tmp_path, *suffixes)) == 100
