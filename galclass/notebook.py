@@ -46,6 +46,8 @@ def execute(notebook, out, *, parameters, resume=False, overwrite=False):
         raise ImportError(
             f"{error.name} is not installed; install it with: pip install 'galclass[notebook]'"
         ) from error
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file, expected a folder for the run; choose another name")
     if out.exists() and any(out.iterdir()) and not resume:
         if not overwrite:
             raise RunError(f"{out} is not empty; give --resume, --overwrite or another folder")

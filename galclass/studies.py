@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from .evaluation import HEADLINE, compute_metrics, evaluate
-from .runs import load_run, read_json, write_json
+from .runs import load_run, write_json
 
 
 def study(images, labels, *, out, seeds=5, **settings):
@@ -113,8 +113,3 @@ def summarise(runs):
 
 def _spread(values):
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def read_study(path):
-    """The summary that a study wrote: the content of ``study.json``."""
-    return read_json(Path(path) / "study.json", hint="galclass study")

@@ -6,6 +6,8 @@ import pytest
 
 from galclass import cli, load_run
 from galclass.galaxy10 import write_galaxy10
+from galclass.notebook import execute
+from galclass.runs import RunError
 
 NOTEBOOK = Path(__file__).parent.parent / "CNN_galaxies.ipynb"
 
@@ -29,6 +31,17 @@ def test_the_parameters_are_in_a_tagged_cell(cells):
     assert len(tagged) == 1
     names = {line.partition(" = ")[0] for line in "".join(tagged[0]["source"]).splitlines()}
     assert names == {"data", "recipe", "epochs", "seed", "run_dir"}
+
+
+def test_what_is_in_the_way_of_the_run_is_named_and_kept(tmp_path):
+    (tmp_path / "file").write_text("years of work")
+    with pytest.raises(RunError, match="is a file, expected a folder"):
+        execute(NOTEBOOK, tmp_path / "file", parameters={}, overwrite=True)
+    with pytest.raises(RunError, match="not empty"):
+        execute(NOTEBOOK, tmp_path, parameters={})
+    with pytest.raises(RunError, match="manifest"):
+        execute(NOTEBOOK, tmp_path, parameters={}, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.slow

@@ -386,6 +386,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C in another way")
 def test_ctrl_c_ends_with_one_line_and_the_command_goes_on_to_the_librarys_bytes(
     pictures, tmp_path
 ):
