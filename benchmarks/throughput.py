@@ -25,23 +25,13 @@ def our_recipe(name, precision, images, labels):
     """A function that trains some steps as ``galclass.train`` does, augmentation included."""
     recipe = galclass.RECIPES[name]
     parts = galclass.split(labels, "published")
-    network = {"l2": recipe.l2}
+    network = {"dropout": recipe.dropout, "dense_dropout": recipe.dense_dropout, "l2": recipe.l2}
     session = training._Session(recipe, network, 0, precision, parts, images, labels)
     rng = np.random.default_rng(0)
 
     def steps(count):
-        for _ in range(count):
-            batch = rng.integers(len(images), size=BATCH)
-            changed = training.augment(
-                images[batch],
-                rng,
-                symmetries=recipe.symmetries,
-                rotation=recipe.rotation,
-                zoom=recipe.zoom,
-                shift=recipe.shift,
-                brightness=recipe.brightness,
-            )
-            session.step(tf.constant(changed), tf.constant(labels[batch], tf.int32))
+        for _ in range(count * BATCH // recipe.batch_size):
+            session.step(*session.batch(rng.integers(len(images), size=recipe.batch_size), rng))
         session.totals.numpy()
 
     return steps

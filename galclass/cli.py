@@ -127,6 +127,10 @@ def train(
     n: Galaxies = 4000,
     split: SplitProtocol = SplitProtocol.stratified,
     precision: Precision = Precision.auto,
+    start: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A finished run to start from, instead of random weights."),
+    ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ):
@@ -147,6 +151,7 @@ def train(
         split_protocol=split.value,
         precision=precision.value,
         source=source,
+        start=start,
         resume=resume,
         overwrite=overwrite,
     )

@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from . import __version__
 from ._tensorflow import keras, tf
-from .augmentation import augment
+from .augmentation import augment, draw_warps
 from .evaluation import predict_proba
 from .galaxy10 import CLASS_NAMES, DataError, check_images, check_labels, split
 from .model import build_cnn, choose_precision, describe_device
+from .optimizer import Muon
 from .runs import (
     Run,
     RunError,
@@ -43,8 +44,11 @@ class Recipe:
     ----------
     epochs : int
     batch_size : int, default 64
+    optimizer : {"adam", "muon"}
+        ``"muon"`` makes the updates of kernels orthogonal, see
+        :class:`galclass.optimizer.Muon`.
     learning_rate : float, default 0.001
-        Of Adam, or the peak of the schedule.
+        Of the optimiser, or the peak of the schedule.
     schedule : {"constant", "cosine"}
         ``"cosine"`` falls to zero at the last epoch (Loshchilov & Hutter 2017, arXiv 1608.03983).
     warmup_epochs : float, default 0
@@ -52,7 +56,9 @@ class Recipe:
     l2 : float, default 0
         L2 penalty on every kernel but the output's.
     weight_decay : float, default 0
-        Decoupled weight decay on kernels (AdamW, Loshchilov & Hutter 2019, arXiv 1711.05101).
+        Decoupled weight decay on kernels (Loshchilov & Hutter 2019, arXiv 1711.05101).
+    dropout, dense_dropout : float, default 0.5 and 0.3
+        Dropped fractions, see :func:`galclass.build_cnn`; the published ones by default.
     label_smoothing : float, default 0
         Weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv 1512.00567).
     gradient_clip : float, optional
@@ -61,7 +67,8 @@ class Recipe:
         Decay, a step, of the exponential moving average of the weights, which is what is
         validated and kept; 0: none.
     symmetries, rotation, zoom, shift, brightness
-        Augmentation, see :func:`galclass.augmentation.augment`.
+        Augmentation, see :func:`galclass.augmentation.draw_warps` and
+        :func:`galclass.augmentation.augment`.
     patience : int, optional
         Epochs without a better validation accuracy after which training stops.
     symmetric_prediction : bool, default False
@@ -70,11 +77,14 @@ class Recipe:
 
     epochs: int
     batch_size: int = 64
+    optimizer: str = "adam"
     learning_rate: float = 0.001
     schedule: str = "constant"
     warmup_epochs: float = 0.0
     l2: float = 0.0
     weight_decay: float = 0.0
+    dropout: float = 0.5
+    dense_dropout: float = 0.3
     label_smoothing: float = 0.0
     gradient_clip: float | None = None
     ema: float = 0.0
@@ -99,11 +109,13 @@ class Recipe:
             )
         if self.schedule not in ("constant", "cosine"):
             raise ValueError(f"schedule {self.schedule!r}, expected 'constant' or 'cosine'")
+        if self.optimizer not in ("adam", "muon"):
+            raise ValueError(f"optimizer {self.optimizer!r}, expected 'adam' or 'muon'")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate={self.learning_rate}, expected more than 0")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
             raise ValueError(f"gradient_clip={self.gradient_clip}, expected more than 0, or None")
-        for name in ("label_smoothing", "ema"):
+        for name in ("dropout", "dense_dropout", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}, expected 0 <= {name} < 1")
         sizes = ("warmup_epochs", "l2", "weight_decay", "rotation", "zoom", "shift", "brightness")
@@ -116,18 +128,16 @@ RECIPES = {
     # To the letter of the published notebook.
     "published": Recipe(epochs=200, l2=0.001),
     "default": Recipe(
-        epochs=60,
+        epochs=30,
+        optimizer="muon",
         schedule="cosine",
         warmup_epochs=2,
         weight_decay=0.01,
+        dropout=0.25,
+        dense_dropout=0.1,
         label_smoothing=0.05,
-        gradient_clip=1.0,
         ema=0.998,
         symmetries=True,
-        rotation=180.0,
-        zoom=0.1,
-        shift=2.0,
-        patience=15,
         symmetric_prediction=True,
     ),
 }
@@ -144,6 +154,7 @@ def train(
     split_protocol="stratified",
     precision="auto",
     source=None,
+    start=None,
     resume=False,
     overwrite=False,
     verbose=True,
@@ -171,6 +182,9 @@ def train(
     source : dict, optional
         The origin of the galaxies, from :func:`galclass.load_data`. Without it the manifest says
         that they came as arrays.
+    start : Run or path-like, optional
+        A finished run whose best weights training starts from (fine-tuning). Default: random
+        weights.
     resume : bool, default False
         Go on with the run in `out`, if there is one; a finished one is returned as it is.
     overwrite : bool, default False
@@ -189,7 +203,8 @@ def train(
     ValueError
         Unknown recipe, split or precision, or a number out of range.
     RunError
-        `out` is in the way, holds another run than the one to resume, or cannot be written.
+        `out` is in the way, holds another run than the one to resume, or cannot be written;
+        `start` is no finished run.
     """
     out = Path(out).expanduser()
     images = check_images(images)
@@ -212,8 +227,10 @@ def train(
         recipe = replace(recipe, epochs=epochs)
     if not (isinstance(seed, int) and seed >= 0):
         raise ValueError(f"seed={seed!r}, expected an integer of 0 or more")
+    start_weights, start_record = _start(start)
     parts, split_record = describe_split(labels, split_protocol)
     network = {"classes": len(CLASS_NAMES), "l2": recipe.l2}
+    network.update(dropout=recipe.dropout, dense_dropout=recipe.dense_dropout)
     manifest = {
         "galclass": __version__,
         "status": "training",
@@ -223,6 +240,7 @@ def train(
         "source": source or describe_arrays(images, labels),
         "split": split_record,
         "network": network,
+        "start": start_record,
         "precision": choose_precision(precision),
         "device": describe_device(),
         # Sums are split among them, so that the last bits of the weights depend on their number.
@@ -255,6 +273,7 @@ def train(
         _write_examples(out, images, labels, parts.train)
         tf.config.experimental.enable_op_determinism()
         session = _Session(recipe, network, seed, manifest["precision"], parts, images, labels)
+        session.start(start_weights)
         rows, seconds = session.restore(out / "checkpoint")
         if rows:
             # The checkpoint may be newer than these files, or older.
@@ -313,6 +332,19 @@ def describe_split(labels, protocol):
     return parts, {"protocol": protocol, **sizes, "sha256": digest.hexdigest()}
 
 
+def _start(run):
+    """Weights to start from, and their record for the manifest."""
+    if run is None:
+        return [], None
+    run = run if isinstance(run, Run) else load_run(run)
+    if run.manifest["status"] != "complete":
+        raise RunError(f"{run.path} is unfinished, expected a finished run; resume it first")
+    weights = [variable.numpy() for variable in run.load_model().trainable_variables]
+    keys = ("recipe_name", "seed", "source")
+    record = {key: run.manifest[key] for key in keys}
+    return weights, {**record, "weights_sha256": weights_sha256(weights)}
+
+
 def best_epoch(rows):
     """Number, from 1, of the epoch with the highest validation accuracy, then lowest loss."""
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
@@ -338,8 +370,21 @@ class _Session:
         self.optimizer.build(self.model.trainable_variables)
         self.validate_seconds = 0.0
         self.best = []
+        self.warps = draw_warps(
+            images.shape[1],
+            np.random.default_rng(seed),
+            rotation=recipe.rotation,
+            zoom=recipe.zoom,
+            shift=recipe.shift,
+        )
         self.totals = tf.Variable(tf.zeros(2))
         self.step = tf.function(self._step, jit_compile=False, reduce_retracing=True)
+
+    def start(self, weights):
+        """Start from given weights instead of random ones."""
+        for model in (self.model, self.kept):
+            for variable, array in zip(model.trainable_variables, weights, strict=bool(weights)):
+                variable.assign(array)
 
     def _step(self, images, labels):
         recipe = self.recipe
@@ -384,17 +429,7 @@ class _Session:
         )
         for start in starts:
             batch = order[start : start + size]
-            images = augment(
-                self.images[batch],
-                rng,
-                symmetries=recipe.symmetries,
-                rotation=recipe.rotation,
-                zoom=recipe.zoom,
-                shift=recipe.shift,
-                brightness=recipe.brightness,
-            )
-            # Tensors, so that the step is not traced anew for each array.
-            self.step(tf.constant(images), tf.constant(self.labels[batch], tf.int32))
+            self.step(*self.batch(batch, rng))
             done = start // size + 1
             if not starts.disable and done % 10 == 0:
                 loss, right = self.totals.numpy() / (done * size)
@@ -415,6 +450,17 @@ class _Session:
             "val_loss": val_loss,
             "val_accuracy": val_accuracy,
         }
+
+    def batch(self, indices, rng):
+        """Augmented pictures and labels, as tensors, for which the step is traced but once."""
+        images = augment(
+            self.images[indices],
+            rng,
+            warps=self.warps,
+            symmetries=self.recipe.symmetries,
+            brightness=self.recipe.brightness,
+        )
+        return tf.constant(images), tf.constant(self.labels[indices], tf.int32)
 
     def _validate(self):
         if not self.recipe.ema:
@@ -503,13 +549,15 @@ def _optimizer(recipe, steps, precision):
             warmup_target=rate if warmup else None,
             warmup_steps=warmup,
         )
-    if recipe.weight_decay:
-        optimizer = keras.optimizers.AdamW(
-            rate, weight_decay=recipe.weight_decay, global_clipnorm=recipe.gradient_clip
-        )
-        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    settings = {"weight_decay": recipe.weight_decay, "global_clipnorm": recipe.gradient_clip}
+    if recipe.optimizer == "muon":
+        optimizer = Muon(rate, exclude="classes", **settings)
+    elif recipe.weight_decay:
+        optimizer = keras.optimizers.AdamW(rate, **settings)
     else:
         optimizer = keras.optimizers.Adam(rate, global_clipnorm=recipe.gradient_clip)
+    if recipe.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
     if precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
@@ -544,14 +592,14 @@ def _add_earlier_versions(now, before):
 
 
 def _refuse_another_run(before, now, precision):
-    keys = ["recipe", "seed", "split", "source", "network"]
+    keys = ["recipe", "seed", "split", "source", "network", "start"]
     if precision != "auto":
         keys.append("precision")
     for key in keys:
         old, new = before.get(key), now[key]
         if old == new:
             continue
-        if isinstance(old, dict):
+        if isinstance(old, dict) and isinstance(new, dict):
             differing = [k for k in {**old, **new} if old.get(k) != new.get(k)]
             old, new = ({k: d.get(k) for k in differing} for d in (old, new))
         raise RunError(

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sklearn_metrics
 
 from galclass import Recipe, split
-from galclass.augmentation import apply_symmetry, augment
+from galclass.augmentation import apply_symmetry, augment, draw_warps
 from galclass.evaluation import compute_metrics, confusion_matrix
 from galclass.galaxy10 import (
     CLASS_NAMES,
@@ -157,9 +157,9 @@ def test_turns_can_be_undone_and_augmentation_keeps_range_and_shape(images, elem
     # Bit 2 swaps the axes, so that the two mirrors change places on the way back.
     inverse = {5: 6, 6: 5}.get(element, element)
     np.testing.assert_array_equal(apply_symmetry(turned, inverse), images)
-    changed = augment(
-        images, np.random.default_rng(seed), rotation=180, zoom=0.3, shift=5, brightness=0.5
-    )
+    rng = np.random.default_rng(seed)
+    warps = draw_warps(images.shape[1], rng, rotation=180, zoom=0.3, shift=5, count=4)
+    changed = augment(images, rng, warps=warps, brightness=0.5)
     assert np.asarray(changed).dtype == np.uint8
     assert changed.shape == images.shape
     # Light is moved, not made: nothing is brighter than the brightest times the largest factor.

@@ -149,3 +149,18 @@ print(run.manifest["weights_sha256"], run.manifest["threads"])
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         printed.add(done.stdout)
     assert len(printed) == 1
+
+
+def test_fine_tuning_starts_from_a_runs_weights_and_says_so(pictures, trained, tmp_path):
+    still = Recipe(epochs=1, learning_rate=1e-12)
+    tuned = train(*pictures, out=tmp_path / "tuned", recipe=still, start=trained, verbose=False)
+    np.testing.assert_allclose(_weights(tuned), _weights(trained), atol=1e-9)
+    record = tuned.manifest["start"]
+    assert record["weights_sha256"] == trained.manifest["weights_sha256"]["model"]
+    assert record["source"] == trained.manifest["source"]
+    assert trained.manifest["start"] is None
+    with pytest.raises(RunError, match="started with start"):
+        train(*pictures, out=tmp_path / "tuned", recipe=still, resume=True, verbose=False)
+    with pytest.raises(RunError):
+        train(*pictures, out=tmp_path / "none", start=tmp_path / "nothing", verbose=False)
+    assert not (tmp_path / "none").exists()
