@@ -4,7 +4,13 @@ import warnings
 
 import numpy as np
 
-from .calibration import apply_temperature, compute_calibration, fit_temperature
+from .calibration import (
+    apply_temperature,
+    choose_prior_strength,
+    compute_calibration,
+    fit_temperature,
+    shift_prior,
+)
 from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
 from .runs import RunError, write_json, write_npz
 from .sources import describe_arrays
@@ -212,7 +218,9 @@ def evaluate(run, images, labels, *, symmetric=None):
     dict
         As :func:`compute_metrics`, and ``symmetric``, ``plain`` and ``last_epoch``;
         ``temperature``, fitted on the validation galaxies, and the calibration of the test
-        galaxies without and with it, ``uncalibrated`` and ``calibrated``. Also in
+        galaxies without and with it, ``uncalibrated`` and ``calibrated``; ``public_mix``, what
+        :func:`galclass.calibration.shift_prior` towards the public file's class fractions gives,
+        its ``strength`` chosen on the validation galaxies (None where they lack a class). Also in
         ``metrics.json``; the probabilities, without the temperature, are in ``predictions.npz``,
         and the most confident mistakes in ``mistakes.npz``.
 
@@ -246,10 +254,14 @@ def evaluate(run, images, labels, *, symmetric=None):
     probabilities = plain
     if symmetric:
         probabilities = predict_proba(model, images, test, symmetric=True)
-    temperature = fit_temperature(
-        labels[parts.validation],
-        predict_proba(model, images, parts.validation, symmetric=symmetric),
-    )
+    truth = labels[parts.validation]
+    validated = predict_proba(model, images, parts.validation, symmetric=symmetric)
+    temperature = fit_temperature(truth, validated)
+    counts = np.bincount(labels[parts.train], minlength=len(CLASS_NAMES))
+    public_mix = None
+    if counts.all() and set(truth) == set(range(len(CLASS_NAMES))):
+        strength = choose_prior_strength(truth, validated, counts, CLASS_COUNTS)
+        public_mix = for_public_mix(labels[test], probabilities, counts, strength)
     last = predict_proba(run.load_model("last"), images, test)
     metrics = {
         "symmetric": bool(symmetric),
@@ -259,6 +271,7 @@ def evaluate(run, images, labels, *, symmetric=None):
         "calibrated": compute_calibration(
             labels[test], apply_temperature(probabilities, temperature)
         ),
+        "public_mix": public_mix,
         "plain": headline(labels[test], plain),
         "last_epoch": headline(labels[test], last),
     }
@@ -282,6 +295,16 @@ def evaluate(run, images, labels, *, symmetric=None):
     for name in ("metrics", "predictions", "mistakes"):
         run.__dict__.pop(name, None)
     return metrics
+
+
+def for_public_mix(labels, probabilities, counts, strength):
+    """Headline metrics after the correction for the public file's class fractions.
+
+    `counts` are the training galaxies of each class; `strength` is that of
+    :func:`galclass.calibration.shift_prior`.
+    """
+    shifted = shift_prior(probabilities, counts, CLASS_COUNTS, strength=strength)
+    return {"strength": strength, **headline(labels, shifted)}
 
 
 def run_split(run, labels):

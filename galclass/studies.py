@@ -79,7 +79,9 @@ def summarise(runs):
     dict
         ``seeds``; ``galaxies``; ``mean``, ``std`` (sample standard deviation over the seeds, None
         for one seed) and ``ensemble`` (of the mean of the runs' probabilities), each with
-        accuracy, balanced accuracy, macro-F1, re-weighted accuracy and log loss; ``val_accuracy``
+        accuracy, balanced accuracy, macro-F1, re-weighted accuracy and log loss; ``public_mix``,
+        the mean and standard deviation of these after the correction for the public file's class
+        fractions, where all runs have it (see :func:`galclass.evaluate`); ``val_accuracy``
         with the mean and standard deviation of the best validation accuracies.
 
     Raises
@@ -98,6 +100,14 @@ def summarise(runs):
     rows = {key: values for key, values in rows.items() if None not in values}
     probabilities = np.mean([run.predictions["probabilities"] for run in runs], axis=0)
     ensemble = compute_metrics(first["labels"], probabilities)
+    corrected = [run.metrics.get("public_mix") for run in runs]
+    public_mix = None
+    if all(corrected):
+        both = {key: [each[key] for each in corrected] for key in ("strength", *rows)}
+        public_mix = {
+            "mean": {key: float(np.mean(values)) for key, values in both.items()},
+            "std": {key: _spread(values) for key, values in both.items()},
+        }
     best = [float(run.history["val_accuracy"].max()) for run in runs]
     return {
         "recipe_name": runs[0].manifest["recipe_name"],
@@ -107,6 +117,7 @@ def summarise(runs):
         "mean": {key: float(np.mean(values)) for key, values in rows.items()},
         "std": {key: _spread(values) for key, values in rows.items()},
         "ensemble": {key: ensemble[key] for key in rows},
+        "public_mix": public_mix,
         "val_accuracy": {"mean": float(np.mean(best)), "std": _spread(best)},
     }
 

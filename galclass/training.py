@@ -129,10 +129,12 @@ RECIPES = {
     "published": Recipe(epochs=200, l2=0.001),
     "default": Recipe(
         epochs=30,
+        batch_size=128,
         optimizer="muon",
+        learning_rate=0.002,
         schedule="cosine",
         warmup_epochs=2,
-        weight_decay=0.01,
+        weight_decay=0.05,
         dropout=0.25,
         dense_dropout=0.1,
         label_smoothing=0.05,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .evaluation import compute_metrics, headline, predict_proba
+from .evaluation import compute_metrics, for_public_mix, headline, predict_proba
 from .runs import Run, RunError, load_run, weights_sha256
 from .sources import load_run_data
 
@@ -115,7 +115,8 @@ def _compare_predictions(run, images, labels):
     """The predictions, and the metrics that they do not hold, against the models."""
     from .training import describe_split
 
-    test = describe_split(labels, run.manifest["split"]["protocol"])[0].test
+    parts = describe_split(labels, run.manifest["split"]["protocol"])[0]
+    test = parts.test
     saved = run.predictions
     for name, expected in (("indices", test), ("labels", labels[test])):
         if not np.array_equal(saved[name], expected):
@@ -143,6 +144,13 @@ def _compare_predictions(run, images, labels):
             run.metrics.get(name),
             headline(labels[test], found),
             tolerance=TOLERANCE,
+        )
+    recorded = run.metrics.get("public_mix")
+    if recorded:
+        counts = np.bincount(labels[parts.train], minlength=probabilities.shape[1])
+        found = for_public_mix(labels[test], probabilities, counts, recorded.get("strength"))
+        differences += _differences(
+            "metrics.json, public_mix", recorded, found, tolerance=TOLERANCE
         )
     return differences
 

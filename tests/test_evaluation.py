@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from galclass import evaluate
+from galclass import evaluate, split
+from galclass.calibration import shift_prior
 from galclass.evaluation import compute_metrics, confusion_matrix, predict_proba, top_confusions
 from galclass.galaxy10 import CLASS_COUNTS
 from galclass.runs import RunError
@@ -106,5 +107,11 @@ def test_a_run_is_measured_on_its_own_test_galaxies(trained, pictures):
     np.testing.assert_allclose(saved["probabilities"], expected, atol=1e-6)
     assert found["symmetric"] is True
     assert found["plain"]["accuracy"] <= 1
+    counts = np.bincount(labels[split(labels).train], minlength=10)
+    mixed = found["public_mix"]
+    shifted = shift_prior(expected, counts, CLASS_COUNTS, strength=mixed["strength"])
+    assert mixed["log_loss"] == pytest.approx(
+        compute_metrics(labels[saved["indices"]], shifted)["log_loss"], abs=1e-5
+    )
     with pytest.raises(RunError, match="not the run's"):
         evaluate(trained, images[:-5], labels[:-5])

@@ -101,6 +101,7 @@ def _cut_off(name):
         (_edit_json("metrics.json", "confusion_matrix", 0, 0, to=99), r"matrix\[0\]\[0\]"),
         (_edit_json("metrics.json", "last_epoch", "log_loss", to=0.1), "last_epoch, log_loss"),
         (_edit_json("metrics.json", "plain", to={}), "plain, accuracy"),
+        (_edit_json("metrics.json", "public_mix", "macro_f1", to=0.99), "public_mix, macro_f1"),
         (_edit_json("manifest.json", "status", to="training"), "status: 'training'"),
         (_edit_json("manifest.json", "epochs", to=30), "epochs: recorded 30, found 3"),
         (_edit_json("manifest.json", "best_epoch", to=9), "best_epoch: recorded 9"),
