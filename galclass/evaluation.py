@@ -219,8 +219,9 @@ def evaluate(run, images, labels, *, symmetric=None):
         As :func:`compute_metrics`, and ``symmetric``, ``plain`` and ``last_epoch``;
         ``temperature``, fitted on the validation galaxies, and the calibration of the test
         galaxies without and with it, ``uncalibrated`` and ``calibrated``; ``public_mix``, what
-        :func:`galclass.calibration.shift_prior` towards the public file's class fractions gives,
-        its ``strength`` chosen on the validation galaxies (None where they lack a class). Also in
+        the temperature and :func:`galclass.calibration.shift_prior` towards the public file's class
+        fractions give, its ``strength`` chosen on the validation galaxies (None where they lack a
+        class). Also in
         ``metrics.json``; the probabilities, without the temperature, are in ``predictions.npz``,
         and the most confident mistakes in ``mistakes.npz``.
 
@@ -257,20 +258,21 @@ def evaluate(run, images, labels, *, symmetric=None):
     truth = labels[parts.validation]
     validated = predict_proba(model, images, parts.validation, symmetric=symmetric)
     temperature = fit_temperature(truth, validated)
+    calibrated = apply_temperature(probabilities, temperature)
     counts = np.bincount(labels[parts.train], minlength=len(CLASS_NAMES))
     public_mix = None
     if counts.all() and set(truth) == set(range(len(CLASS_NAMES))):
-        strength = choose_prior_strength(truth, validated, counts, CLASS_COUNTS)
-        public_mix = for_public_mix(labels[test], probabilities, counts, strength)
+        strength = choose_prior_strength(
+            truth, apply_temperature(validated, temperature), counts, CLASS_COUNTS
+        )
+        public_mix = for_public_mix(labels[test], calibrated, counts, strength)
     last = predict_proba(run.load_model("last"), images, test)
     metrics = {
         "symmetric": bool(symmetric),
         **compute_metrics(labels[test], probabilities),
         "temperature": temperature,
         "uncalibrated": compute_calibration(labels[test], probabilities),
-        "calibrated": compute_calibration(
-            labels[test], apply_temperature(probabilities, temperature)
-        ),
+        "calibrated": compute_calibration(labels[test], calibrated),
         "public_mix": public_mix,
         "plain": headline(labels[test], plain),
         "last_epoch": headline(labels[test], last),
@@ -300,8 +302,8 @@ def evaluate(run, images, labels, *, symmetric=None):
 def for_public_mix(labels, probabilities, counts, strength):
     """Headline metrics after the correction for the public file's class fractions.
 
-    `counts` are the training galaxies of each class; `strength` is that of
-    :func:`galclass.calibration.shift_prior`.
+    `probabilities` have had their temperature; `counts` are the training galaxies of each class;
+    `strength` is that of :func:`galclass.calibration.shift_prior`.
     """
     shifted = shift_prior(probabilities, counts, CLASS_COUNTS, strength=strength)
     return {"strength": strength, **headline(labels, shifted)}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .calibration import apply_temperature
 from .evaluation import compute_metrics, for_public_mix, headline, predict_proba
 from .runs import Run, RunError, load_run, weights_sha256
 from .sources import load_run_data
@@ -148,7 +149,11 @@ def _compare_predictions(run, images, labels):
     recorded = run.metrics.get("public_mix")
     if recorded:
         counts = np.bincount(labels[parts.train], minlength=probabilities.shape[1])
-        found = for_public_mix(labels[test], probabilities, counts, recorded.get("strength"))
+        try:
+            calibrated = apply_temperature(probabilities, run.metrics["temperature"])
+            found = for_public_mix(labels[test], calibrated, counts, recorded["strength"])
+        except (KeyError, TypeError, ValueError) as error:
+            return [*differences, f"metrics.json, public_mix cannot be computed: {error!r}"]
         differences += _differences(
             "metrics.json, public_mix", recorded, found, tolerance=TOLERANCE
         )

@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from galclass import evaluate, split
-from galclass.calibration import shift_prior
+from galclass.calibration import apply_temperature, shift_prior
 from galclass.evaluation import compute_metrics, confusion_matrix, predict_proba, top_confusions
 from galclass.galaxy10 import CLASS_COUNTS
 from galclass.runs import RunError
@@ -109,7 +109,8 @@ def test_a_run_is_measured_on_its_own_test_galaxies(trained, pictures):
     assert found["plain"]["accuracy"] <= 1
     counts = np.bincount(labels[split(labels).train], minlength=10)
     mixed = found["public_mix"]
-    shifted = shift_prior(expected, counts, CLASS_COUNTS, strength=mixed["strength"])
+    calibrated = apply_temperature(expected, found["temperature"])
+    shifted = shift_prior(calibrated, counts, CLASS_COUNTS, strength=mixed["strength"])
     assert mixed["log_loss"] == pytest.approx(
         compute_metrics(labels[saved["indices"]], shifted)["log_loss"], abs=1e-5
     )

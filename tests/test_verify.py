@@ -102,6 +102,7 @@ def _cut_off(name):
         (_edit_json("metrics.json", "last_epoch", "log_loss", to=0.1), "last_epoch, log_loss"),
         (_edit_json("metrics.json", "plain", to={}), "plain, accuracy"),
         (_edit_json("metrics.json", "public_mix", "macro_f1", to=0.99), "public_mix, macro_f1"),
+        (_edit_json("metrics.json", "temperature", to=None), "public_mix cannot be computed"),
         (_edit_json("manifest.json", "status", to="training"), "status: 'training'"),
         (_edit_json("manifest.json", "epochs", to=30), "epochs: recorded 30, found 3"),
         (_edit_json("manifest.json", "best_epoch", to=9), "best_epoch: recorded 9"),
