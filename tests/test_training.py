@@ -149,3 +149,18 @@ print(run.manifest["weights_sha256"], run.manifest["threads"])
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         printed.add(done.stdout)
     assert len(printed) == 1
+
+
+def test_whoever_watches_gets_the_history_of_each_epoch_also_after_a_stop(pictures, tmp_path):
+    seen = []
+
+    def watch(rows):
+        seen.append([row["epoch"] for row in rows])
+        if seen == [[1], [1, 2]]:
+            raise KeyboardInterrupt
+
+    settings = {"out": tmp_path / "run", "recipe": Recipe(epochs=3), "verbose": False}
+    with pytest.raises(KeyboardInterrupt):
+        train(*pictures, **settings, on_epoch=watch)
+    train(*pictures, **settings, on_epoch=watch, resume=True)
+    assert seen == [[1], [1, 2], [1, 2, 3]]
