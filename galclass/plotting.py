@@ -996,6 +996,7 @@ def describe_source(source):
 
 def _figure(width, height):
     fig = plt.figure(figsize=(width, height), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     if fig.canvas.required_interactive_framework is None:
         # No window can show it. A notebook shows the returned figure, and an open one twice.
         plt.close(fig)

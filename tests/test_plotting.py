@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from galclass import Recipe, build_cnn, evaluate, plotting, simulate_galaxy10, train
 from galclass.galaxy10 import DataError
@@ -158,7 +159,7 @@ def test_a_figure_has_its_width_letters_to_read_and_nothing_cut_off(drawn, size,
     shown = [text for text in fig.findobj(mpl.text.Text) if text.get_text().strip()]
     assert min(text.get_fontsize() for text in shown) >= 7
     with plotting.style(size):
-        fig.canvas.draw()
+        FigureCanvasAgg(fig).draw()
         box = fig.get_tightbbox()
     assert box.x0 >= -0.02
     assert box.y0 >= -0.02
