@@ -568,31 +568,35 @@ def plot_confusions(run, images, *, count=3, size="page", fig=None):
     labels, probabilities = run.predictions["labels"], run.predictions["probabilities"]
     said, indices = probabilities.argmax(axis=1), run.predictions["indices"]
     with style(size) as s:
-        columns = 3
-        gap = (1, 1, 1, 0.15, 1, 1, 1, 0.15, 1, 1, 1)
-        rows = max(len(confusions), 1)
-        fig = fig or _figure(s.width, rows * (s.width / 9.4 + 0.55) + 0.3)
-        axes = fig.subplots(rows, 3 * columns + 2, width_ratios=gap, squeeze=False)
+        page, rows = s.width > 5, max(len(confusions), 1)
+        fig = fig or _figure(s.width, rows * (s.width / 9 + (0.5 if page else 0.4)) + 0.3)
+        axes = fig.subplots(rows, 3, squeeze=False)
         for ax in axes.flat:
             ax.set_axis_off()
         if not confusions:
             axes[0, 0].text(0, 0.5, "no two classes are confused", color=GREY)
         for row, (true, other, share, n) in zip(axes, confusions, strict=False):
-            groups = (
-                (true, true, f"{true + 1} called {true + 1}"),
-                (true, other, f"{true + 1} called {other + 1}: {share:.0%} of {n}"),
-                (other, other, f"{other + 1} called {other + 1}"),
-            )
-            for g, (label, called, title) in enumerate(groups):
+            groups = ((true, true), (true, other), (other, other))
+            for ax, (label, called) in zip(row, groups, strict=True):
                 found = np.flatnonzero((labels == label) & (said == called))
-                found = found[np.argsort(-probabilities[found, called], kind="stable")]
-                first = (columns + 1) * g
-                title += "" if len(found) else ": none"
-                row[first].set_title(title, loc="left", fontsize=s.small, pad=3)
-                for ax, i in zip(row[first : first + columns], found, strict=False):
-                    ax.imshow(images[indices[i]], interpolation="bicubic")
+                found = found[np.argsort(-probabilities[found, called], kind="stable")][:3]
+                ax.imshow(_strip(images[indices[found]], 3), interpolation="bicubic")
+                name = f"{label + 1}  {CLASS_NAMES[label]}\n" if page else f"{label + 1} "
+                share_said = f": {100 * share:.0f} % of {n}" if called != label else ""
+                none = "" if len(found) else ": none"
+                title = f"{name}called {called + 1}{share_said}{none}"
+                ax.set_title(title, loc="left", fontsize=s.small if page else 7, pad=3)
         _note(fig, run.manifest["source"], s)
     return fig
+
+
+def _strip(images, count, gap=4):
+    """Pictures side by side in one, with room for `count`."""
+    side = images.shape[1]
+    strip = np.full((side, count * (side + gap) - gap, 3), 255, np.uint8)
+    for k, image in enumerate(images):
+        strip[:, k * (side + gap) : k * (side + gap) + side] = image
+    return strip
 
 
 def plot_votes(images, parameters, *, fig=None):
@@ -671,7 +675,7 @@ def plot_network(model, *, size="page", fig=None):
             blocks.append((name, colour, shape, layer.count_params()))
     with style(size) as s:
         page = s.width > 5
-        fig = fig or _figure(s.width, 3.0 if page else 2.9)
+        fig = fig or _figure(s.width, 3.2 if page else 2.9)
         ax = fig.subplots()
         ax.set_axis_off()
         words = {"ha": "center", "fontsize": 8 if page else s.small, "linespacing": 1.25}
@@ -683,7 +687,9 @@ def plot_network(model, *, size="page", fig=None):
             depth = 0.1 if flat else 0.035 * np.log2(shape[-1])
             width = 0.12 if flat else 0.34 * shape[0] / tallest
             _draw_block(ax, x - (width + depth) / 2, width, height, depth, colour)
-            numbers = " × ".join(map(str, shape)) if not page else "×".join(map(str, shape))
+            numbers = "×".join(map(str, shape))
+            if page and not flat:
+                numbers = "{}×{}\n×{}".format(*shape)
             below = f"{numbers}\n{weights:,}" if weights else numbers
             if page:
                 ax.text(x, -0.62, name, va="top", **words)
@@ -699,7 +705,7 @@ def plot_network(model, *, size="page", fig=None):
                     arrowprops={"arrowstyle": "->", "color": GREY, "lw": 0.8},
                 )
         ax.set(xlim=(-0.6, len(blocks) - 0.4))
-        ax.set_ylim((-0.95, 0.98) if page else (-1.6, 1.9))
+        ax.set_ylim((-0.95, 1.1) if page else (-1.6, 1.9))
         ax.set_title(
             f"{model.count_params():,} weights; above each layer: its output's shape"
             + (", and its own weights" if page else "\nand its own weights")

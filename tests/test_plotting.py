@@ -217,9 +217,9 @@ def test_runs_on_other_galaxies_are_not_compared(run, pictures, tmp_path):
 def test_the_diagram_shows_the_shapes_and_weights_of_the_network():
     texts = "\n".join(_texts(plot_network(build_cnn())))
     assert "1,799,964 weights" in texts
-    shapes = ("69×69×3", "67×67×64\n1,792", "6×6×256", "9216", "150\n1,382,550", "10\n610")
+    shapes = ("69×69\n×3", "67×67\n×64\n1,792", "6×6\n×256", "9216", "150\n1,382,550", "10\n610")
     assert [shape for shape in shapes if shape not in texts] == []
-    assert "60×60×3" in "\n".join(_texts(plot_network(build_cnn(input_shape=(60, 60, 3)))))
+    assert "60×60\n×3" in "\n".join(_texts(plot_network(build_cnn(input_shape=(60, 60, 3)))))
 
 
 def test_between_two_classes_stand_the_galaxies_that_are_confused(pictures):
@@ -238,10 +238,11 @@ def test_between_two_classes_stand_the_galaxies_that_are_confused(pictures):
         },
     )
     axes = plot_confusions(run, images).axes
-    assert axes[4].get_title(loc="left") == "1 called 8: 40% of 10"
-    pictured = [ax.images[0].get_array() for ax in axes[:11] if ax.images]
-    for picture, i in zip(pictured, (9, 8, 7, 3, 2, 1, 79, 78, 77), strict=True):
-        np.testing.assert_array_equal(picture, images[i])
+    assert axes[1].get_title(loc="left").endswith("called 8: 40 % of 10")
+    for ax, shown in zip(axes[:3], ((9, 8, 7), (3, 2, 1), (79, 78, 77)), strict=True):
+        strip = ax.images[0].get_array()
+        for k, i in enumerate(shown):
+            np.testing.assert_array_equal(strip[:, 73 * k : 73 * k + 69], images[i])
 
 
 def test_a_run_without_mistakes_has_a_figure_that_says_so(run):
