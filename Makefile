@@ -1,6 +1,10 @@
 # Every target makes .venv from requirements-lock.txt first, and uses it again afterwards.
 PYTHON ?= python3
 RUN ?= figures/runs/default
+# A run on the same galaxies to draw the curves of RUN beside.
+BESIDE ?= $(if $(filter figures/runs/default,$(RUN)),figures/runs/published)
+SIZE ?= page
+OUT ?= figures
 SEED ?= 0
 BIN = .venv/bin
 
@@ -20,8 +24,8 @@ test: .venv/ready  ## check the style and run the tests
 reproduce: .venv/ready  ## run the notebook on Galaxy10 (210 MB on first use) with the full recipe
 	$(BIN)/galclass notebook --data galaxy10 --seed $(SEED) --out runs/galaxy10 --resume
 
-figures: .venv/ready  ## draw the README's figures from a run, without training: make figures RUN=runs/NAME
-	$(BIN)/galclass figures $(RUN) --examples simulated --out figures
+figures: .venv/ready  ## draw the README's figures from a run: make figures RUN=runs/NAME [SIZE=column OUT=FOLDER]
+	$(BIN)/galclass figures $(RUN) $(if $(BESIDE),--beside $(BESIDE)) --examples simulated --size $(SIZE) --out $(OUT)
 
 lock:  ## pin all requirements anew (needs uv)
 	echo 'tensorflow>=2.21' | uv pip compile pyproject.toml - --universal --python-version 3.10 \

@@ -377,6 +377,13 @@ class Examples(str, Enum):
     simulated = "simulated"
 
 
+class FigureSize(str, Enum):
+    """What figures are drawn for."""
+
+    page = "page"
+    column = "column"
+
+
 @app.command()
 def figures(
     run: RunFolder,
@@ -387,6 +394,13 @@ def figures(
     examples: Annotated[
         Examples, typer.Option(help="The run's own galaxies or simulated ones.")
     ] = Examples.run,
+    beside: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A run on the same galaxies, of another recipe, to compare with."),
+    ] = None,
+    size: Annotated[
+        FigureSize, typer.Option(help="For a page, or a column of a paper (3.5 in, with PDF).")
+    ] = FigureSize.page,
 ):
     """Draw the figures of a run, from its folder alone."""
     from .plotting import save_figures
@@ -394,8 +408,9 @@ def figures(
     from .sources import load_data
 
     run = load_run(run)
-    shown = load_data("simulated", n=200) if examples is Examples.simulated else None
-    for path in save_figures(run, out or run.path / "figures", examples=shown):
+    shown = load_data("simulated", n=400) if examples is Examples.simulated else None
+    out = out or run.path / "figures"
+    for path in save_figures(run, out, examples=shown, beside=beside, size=size.value):
         typer.echo(path)
 
 

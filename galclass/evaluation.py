@@ -309,6 +309,56 @@ def for_public_mix(labels, probabilities, counts, strength):
     return {"strength": strength, **headline(labels, shifted)}
 
 
+def evaluate_simulated(run, n=1000, *, seed=None):
+    """Classify simulated galaxies that the run has not seen, and whose true parameters are known.
+
+    Predictions are plain, of one orientation of each galaxy, whatever the recipe says.
+
+    Parameters
+    ----------
+    run : galclass.runs.Run
+    n : int, default 1000
+        Galaxies to simulate, with the mix of classes of ``load_data("simulated")``.
+    seed : int, optional
+        Of the simulation. Default: one more than that of the run's galaxies, else 1.
+
+    Returns
+    -------
+    dict
+        ``labels`` and ``predicted``, classes of shape (n,); ``parameters``, the structured array of
+        :func:`galclass.simulate_galaxy10`; ``source``, their origin; and ``trained_on``, the
+        origin of the run's galaxies.
+
+    Raises
+    ------
+    ValueError
+        `seed` is that of the run's own galaxies.
+    """
+    from .simulate import simulate_galaxy10
+    from .sources import SIMULATED_FRACTIONS
+
+    trained_on = run.manifest["source"]
+    seen = trained_on.get("simulation_seed", 0)
+    seed = seen + 1 if seed is None else seed
+    if trained_on["kind"] == "simulated" and seed == seen:
+        raise ValueError(f"seed={seed} gives the run's own galaxies, expected another; give one")
+    images, labels, parameters = simulate_galaxy10(
+        n, seed, class_fractions=SIMULATED_FRACTIONS, return_parameters=True
+    )
+    probabilities = predict_proba(run.load_model(precision="auto"), images)
+    return {
+        "labels": labels,
+        "predicted": probabilities.argmax(axis=1),
+        "parameters": parameters,
+        "source": {
+            "kind": "simulated",
+            "name": f"simulate_galaxy10({n}, {seed}, class_fractions=SIMULATED_FRACTIONS)",
+            "galaxies": n,
+        },
+        "trained_on": trained_on,
+    }
+
+
 def run_split(run, labels):
     """The run's split, drawn again from the labels and compared with its manifest.
 

@@ -1,6 +1,7 @@
 """The published network, and the precision to run it in."""
 
 import platform
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -111,10 +112,14 @@ def build_cnn(
     return model
 
 
-@tf.function(jit_compile=False, reduce_retracing=True)
 def forward(model, images):
     """Probabilities of uint8 pictures, as a tensor."""
-    return model(images, training=False)
+    # A function for each network: of one for all, TensorFlow warns that it is traced anew.
+    if "galclass_forward" not in model.__dict__:
+        model.__dict__["galclass_forward"] = tf.function(
+            partial(model, training=False), jit_compile=False, reduce_retracing=True
+        )
+    return model.__dict__["galclass_forward"](images)
 
 
 def choose_precision(precision="auto"):

@@ -1,11 +1,11 @@
-"""Execute the notebook without a browser, into a run folder."""
+"""Execute the notebook without a browser, and show what only a notebook can."""
 
 import os
 import shutil
 import sys
 from pathlib import Path
 
-from .runs import RunError, load_run, whole_file
+from .runs import Run, RunError, load_run, whole_file
 
 
 def execute(notebook, out, *, parameters, resume=False, overwrite=False):
@@ -84,3 +84,36 @@ def execute(notebook, out, *, parameters, resume=False, overwrite=False):
     print(f"run folder     {out}\nfigures        {out / 'figures'}")
     print(f"test accuracy  {100 * run.metrics['accuracy']:.1f} %")
     return executed
+
+
+def show_curves(history):
+    """Draw the curves of a training in place of what the notebook's cell showed before.
+
+    Give it to ``galclass.train(..., on_epoch=galclass.show_curves)`` to watch, and call it with the
+    run at the end, which leaves the curves of the run alone.
+
+    Parameters
+    ----------
+    history : list of dict, Run, or list of Run
+        A row an epoch, as `on_epoch` gets it; a run; or runs to show side by side.
+
+    Raises
+    ------
+    ImportError
+        Not in a notebook: IPython is missing.
+    """
+    try:
+        from IPython.display import clear_output, display
+    except ImportError as error:
+        raise ImportError("show_curves draws in notebooks; elsewhere use plot_history") from error
+    from .plotting import plot_comparison, plot_history
+
+    if isinstance(history, Run):
+        fig = plot_history(history)
+    elif isinstance(history[0], Run):
+        fig = plot_comparison(history)
+    else:
+        fig = plot_history({key: [row[key] for row in history] for key in history[0]})
+    # Waiting with the clearing until the figure is there spares the eye a flicker.
+    clear_output(wait=True)
+    display(fig)

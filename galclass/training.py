@@ -160,6 +160,7 @@ def train(
     resume=False,
     overwrite=False,
     verbose=True,
+    on_epoch=None,
 ):
     """Train the network into a run folder.
 
@@ -193,6 +194,8 @@ def train(
         Delete a run in `out` first.
     verbose : bool, default True
         A line an epoch, and a progress bar on terminals.
+    on_epoch : callable, optional
+        Called after each epoch with the history up to it, a list of dicts.
 
     Returns
     -------
@@ -293,6 +296,8 @@ def train(
             if better:
                 session.save_best(out / "model.keras")
             write_history(out / "history.csv", rows)
+            if on_epoch is not None:
+                on_epoch(rows)
             if verbose:
                 _report(rows, recipe.epochs, len(parts.train), seconds / len(rows))
         last = session.save_last(out / "last.keras")

@@ -164,3 +164,18 @@ def test_fine_tuning_starts_from_a_runs_weights_and_says_so(pictures, trained, t
     with pytest.raises(RunError):
         train(*pictures, out=tmp_path / "none", start=tmp_path / "nothing", verbose=False)
     assert not (tmp_path / "none").exists()
+
+
+def test_whoever_watches_gets_the_history_of_each_epoch_also_after_a_stop(pictures, tmp_path):
+    seen = []
+
+    def watch(rows):
+        seen.append([row["epoch"] for row in rows])
+        if seen == [[1], [1, 2]]:
+            raise KeyboardInterrupt
+
+    settings = {"out": tmp_path / "run", "recipe": Recipe(epochs=3), "verbose": False}
+    with pytest.raises(KeyboardInterrupt):
+        train(*pictures, **settings, on_epoch=watch)
+    train(*pictures, **settings, on_epoch=watch, resume=True)
+    assert seen == [[1], [1, 2], [1, 2, 3]]
