@@ -24,12 +24,15 @@ galaxies volunteers agree on, were set by comparing pictures with those of Galax
 
 import io
 import operator
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.special import i0e, k1
 
+from ._types import Images
 from .galaxy10 import CLASS_COUNTS
 
 SIZE = 69
@@ -71,9 +74,36 @@ PARAMETERS = np.dtype(
         ("votes", "f4", (10,)),
     ]
 )
+NAMES = PARAMETERS.names or ()
 
 
-def simulate_galaxy10(n, seed=0, *, class_fractions="galaxy10", return_parameters=False):
+@overload
+def simulate_galaxy10(
+    n: int,
+    seed: int = 0,
+    *,
+    class_fractions: Literal["galaxy10", "balanced"] | ArrayLike = "galaxy10",
+    return_parameters: Literal[False] = False,
+) -> tuple[Images, NDArray[np.uint8]]: ...
+
+
+@overload
+def simulate_galaxy10(
+    n: int,
+    seed: int = 0,
+    *,
+    class_fractions: Literal["galaxy10", "balanced"] | ArrayLike = "galaxy10",
+    return_parameters: Literal[True],
+) -> tuple[Images, NDArray[np.uint8], NDArray[np.void]]: ...
+
+
+def simulate_galaxy10(
+    n: int,
+    seed: int = 0,
+    *,
+    class_fractions: Literal["galaxy10", "balanced"] | ArrayLike = "galaxy10",
+    return_parameters: bool = False,
+) -> tuple[Any, ...]:
     """Simulate labelled galaxy pictures in Galaxy10's form.
 
     A picture and its label are those on which more than 55 % of about 44 simulated volunteers
@@ -124,6 +154,23 @@ def simulate_galaxy10(n, seed=0, *, class_fractions="galaxy10", return_parameter
     ValueError
         `n` or `seed` is too small, or `class_fractions` is no known name, has another shape, a
         negative or not finite entry, or no positive one.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(100)
+    >>> images.shape, labels.shape
+    ((100, 69, 69, 3), (100,))
+
+    About as many of each class, with the parameters that they were drawn with:
+
+    >>> images, labels, true = galclass.simulate_galaxy10(
+    ...     10, class_fractions="balanced", return_parameters=True
+    ... )
+    >>> true.dtype.names[:3]
+    ('kind', 'petrosian_r90', 'magnitude_r')
+    >>> true["petrosian_r90"].shape
+    (10,)
     """
     n = _checked_integer(n, "n", 1)
     seed = _checked_integer(seed, "seed", 0)
@@ -137,7 +184,7 @@ def simulate_galaxy10(n, seed=0, *, class_fractions="galaxy10", return_parameter
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
         galaxy = _agreed_galaxy(rng, label)
         images[i] = _picture(rng, galaxy)
-        parameters[i] = tuple(galaxy[name] for name in PARAMETERS.names)
+        parameters[i] = tuple(galaxy[name] for name in NAMES)
     labels = labels.astype(np.uint8)
     return (images, labels, parameters) if return_parameters else (images, labels)
 
@@ -213,7 +260,7 @@ POPULATION = (
 def _galaxy(rng, label):
     """Draw a galaxy of a kind that is often seen as class `label`: a dict of its parameters."""
     radius, scale, mu, mu_scatter, colour, colour_scatter = POPULATION[label]
-    g = {name: 0.0 for name in PARAMETERS.names}
+    g = {name: 0.0 for name in NAMES}
     # Galaxy Zoo 2 took galaxies with R90 > 3 arcsec (Willett et al. 2013, section 2)
     g["petrosian_r90"] = max(3.0, radius * np.exp(0.36 * rng.normal()))
     g["scale"] = scale * np.exp((0.16 if label in (1, 2) else 0.09) * rng.normal())
