@@ -6,15 +6,27 @@ apart in grey.
 """
 
 import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
 
+from ._types import Images, Labels, PathLike, Source
 from .calibration import apply_temperature, reliability
+from .cutouts import Pictures
 from .evaluation import FEW, predict_proba
 from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
 from .runs import Run, load_run, whole_file
+from .sources import Dataset
+
+if TYPE_CHECKING:
+    import keras
+    from astropy.table import Table
 
 ORANGE, BLUE, GREEN, GREY = "#d55e00", "#0072b2", "#009e73", "#666666"
 STYLE = {
@@ -33,7 +45,13 @@ STYLE = {
 }
 
 
-def plot_examples(images, labels=None, *, source=None, fig=None):
+def plot_examples(
+    images: Images | Run,
+    labels: Labels | None = None,
+    *,
+    source: Source | None = None,
+    fig: Figure | None = None,
+) -> Figure:
     """Show one galaxy of each class, 2 x 5, numbered 1 to 10 as published.
 
     Parameters
@@ -50,10 +68,18 @@ def plot_examples(images, labels=None, *, source=None, fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=200)
+    >>> figure = galclass.plot_examples(images, labels, source=source)
+    >>> figure.savefig("examples.png")
     """
     if isinstance(images, Run):
         source = images.manifest["source"]
-        images, labels = images.examples["images"], images.examples["labels"]
+        kept = images.examples
+        images, labels = kept["images"], kept["labels"]
     if labels is None or len(images) != len(labels):
         raise DataError("images and labels must be given together and be of equal length")
     labels = np.asarray(labels)
@@ -73,7 +99,9 @@ def plot_examples(images, labels=None, *, source=None, fig=None):
     return fig
 
 
-def plot_class_counts(labels, *, source=None, ax=None):
+def plot_class_counts(
+    labels: Labels | Run, *, source: Source | None = None, ax: Axes | None = None
+) -> Figure:
     """Show how many galaxies each class has, beside the public file's counts.
 
     Parameters
@@ -86,6 +114,13 @@ def plot_class_counts(labels, *, source=None, ax=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=200)
+    >>> figure = galclass.plot_class_counts(labels, source=source)
+    >>> figure.savefig("class_counts.pdf")
     """
     if isinstance(labels, Run):
         source, counts = labels.manifest["source"], labels.manifest["class_counts"]
@@ -108,7 +143,9 @@ def plot_class_counts(labels, *, source=None, ax=None):
     return fig
 
 
-def plot_history(run, *, source=None, fig=None):
+def plot_history(
+    run: Run | dict[str, ArrayLike], *, source: Source | None = None, fig: Figure | None = None
+) -> Figure:
     """Show loss (left) and accuracy (right) against the epoch, with the best epoch marked.
 
     Parameters
@@ -122,8 +159,14 @@ def plot_history(run, *, source=None, fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_history(run).savefig("history.png")
     """
-    history = run
+    history: Any = run
     title = ""
     if isinstance(run, Run):
         history, source = run.history, run.manifest["source"]
@@ -157,7 +200,12 @@ def plot_history(run, *, source=None, fig=None):
     return fig
 
 
-def plot_confusion_matrix(matrix, *, source=None, ax=None):
+def plot_confusion_matrix(
+    matrix: NDArray[np.integer[Any]] | Run,
+    *,
+    source: Source | None = None,
+    ax: Axes | None = None,
+) -> Figure:
     """Show a confusion matrix as published: rows predicted, columns true, columns sum to 100 %.
 
     Parameters
@@ -173,6 +221,20 @@ def plot_confusion_matrix(matrix, *, source=None, ax=None):
     -------
     matplotlib.figure.Figure
         Classes with fewer than ten true galaxies are marked with an asterisk.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_confusion_matrix(run).savefig("confusion_matrix.png")
+
+    Beside another figure of yours:
+
+    >>> from matplotlib import pyplot as plt
+    >>> figure, (left, right) = plt.subplots(1, 2, figsize=(16, 6), layout="constrained")
+    >>> galclass.plot_confusion_matrix(run, ax=left) is figure
+    True
+    >>> plt.close(figure)
     """
     title = "Confusion matrix (%)"
     if isinstance(matrix, Run):
@@ -221,7 +283,7 @@ def plot_confusion_matrix(matrix, *, source=None, ax=None):
 PUBLISHED_RECALL = (0.610, 0.956, 0.901, 0.552, 0.786, 0.0, 0.899, 0.635, 0.438, 0.466)
 
 
-def plot_recall(run, *, ax=None):
+def plot_recall(run: Run, *, ax: Axes | None = None) -> Figure:
     """Show the recall of each class with its 95 % interval, beside the published one.
 
     The interval is Wilson's (1927, JASA 22, 209), which behaves for few galaxies and near 0 and 1.
@@ -235,6 +297,12 @@ def plot_recall(run, *, ax=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_recall(run).savefig("recall.png")
     """
     rows = run.metrics["classes"]
     with mpl.rc_context(STYLE):
@@ -268,7 +336,7 @@ def _wilson(share, n, z=1.96):
     return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
 
 
-def plot_reliability(run, *, ax=None):
+def plot_reliability(run: Run, *, ax: Axes | None = None) -> Figure:
     """Show accuracy against confidence on the test galaxies, before and after the temperature.
 
     Parameters
@@ -280,6 +348,12 @@ def plot_reliability(run, *, ax=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_reliability(run).savefig("reliability.png")
     """
     labels, raw = run.predictions["labels"], run.predictions["probabilities"]
     temperature = run.metrics["temperature"]
@@ -317,7 +391,7 @@ def plot_reliability(run, *, ax=None):
     return fig
 
 
-def plot_mistakes(run, *, fig=None):
+def plot_mistakes(run: Run, *, fig: Figure | None = None) -> Figure:
     """Show the test galaxies that the network got wrong with the most confidence.
 
     Parameters
@@ -329,6 +403,12 @@ def plot_mistakes(run, *, fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_mistakes(run).savefig("mistakes.png")
     """
     wrong = run.mistakes
     with mpl.rc_context(STYLE):
@@ -350,7 +430,14 @@ def plot_mistakes(run, *, fig=None):
     return fig
 
 
-def plot_attribution(model, images, labels=None, *, source=None, fig=None):
+def plot_attribution(
+    model: "keras.Model",
+    images: Images,
+    labels: Labels | None = None,
+    *,
+    source: Source | None = None,
+    fig: Figure | None = None,
+) -> Figure:
     """Show which parts of pictures speak for the class that the network gives them (Grad-CAM).
 
     Parameters
@@ -367,6 +454,14 @@ def plot_attribution(model, images, labels=None, *, source=None, fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=5)
+    >>> model = galclass.load_pretrained()
+    >>> figure = galclass.plot_attribution(model, images, labels, source=source)
+    >>> figure.savefig("attribution.png")
     """
     from .attribution import grad_cam
 
@@ -388,7 +483,9 @@ def plot_attribution(model, images, labels=None, *, source=None, fig=None):
     return fig
 
 
-def plot_predictions(table, pictures, *, crop=None, fig=None):
+def plot_predictions(
+    table: "Table", pictures: Pictures, *, crop: float | None = None, fig: Figure | None = None
+) -> Figure:
     """Show classified pictures, each with its three most probable classes as bars.
 
     Parameters
@@ -404,6 +501,13 @@ def plot_predictions(table, pictures, *, crop=None, fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(4)
+    >>> table = galclass.predict(galclass.load_pretrained(), images)
+    >>> galclass.plot_predictions(table, images).savefig("gallery.png")
     """
     from .cutouts import iter_prepared
 
@@ -436,7 +540,7 @@ def plot_predictions(table, pictures, *, crop=None, fig=None):
     return fig
 
 
-def plot_study(runs, *, fig=None):
+def plot_study(runs: list[Run], *, fig: Figure | None = None) -> Figure:
     """Show the validation loss and accuracy of several runs in one figure.
 
     Parameters
@@ -468,7 +572,7 @@ def plot_study(runs, *, fig=None):
     return fig
 
 
-def save_figures(run, out, *, examples=None):
+def save_figures(run: Run | PathLike, out: Path, *, examples: Dataset | None = None) -> list[Path]:
     """Draw every figure of a run and write each as PNG and SVG.
 
     The same run gives the same bytes with the same matplotlib.
@@ -485,6 +589,14 @@ def save_figures(run, out, *, examples=None):
     -------
     list of pathlib.Path
         The PNG files.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import galclass
+    >>> paths = galclass.save_figures("runs/mine", Path("figures"))
+    >>> [path.name for path in paths][:3]
+    ['examples.png', 'class_counts.png', 'history.png']
     """
     run = run if isinstance(run, Run) else load_run(run)
     shown = (
@@ -509,15 +621,37 @@ def save_figures(run, out, *, examples=None):
     return written
 
 
-def save_figure(fig, path):
+def save_figure(fig: Figure, path: Path) -> None:
     """Write a figure, whole or not at all, without date or version in it."""
     metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
     with mpl.rc_context(STYLE), whole_file(path) as temporary:
         fig.savefig(temporary, metadata=metadata)
 
 
-def describe_source(source):
-    """One line that says which galaxies a figure is about."""
+def describe_source(source: Source) -> str:
+    """One line that says which galaxies a figure is about.
+
+    Parameters
+    ----------
+    source : dict
+        The origin of the galaxies, from :func:`galclass.load_data` or a run's manifest.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DataError
+        The source is of no known kind.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.describe_source(run.manifest["source"])
+    'Simulated galaxies, not observed ones: 300'
+    """
     kinds = {
         "simulated": "Simulated galaxies, not observed ones",
         "galaxy10": "Galaxy10 SDSS",
