@@ -75,7 +75,8 @@ def build_cnn(
 
     A smaller one:
 
-    >>> galclass.build_cnn(filters=((16,), (32,), (64,)), dense_units=(60,)).count_params()
+    >>> small = galclass.build_cnn(filters=((16,), (32,), (64,)), dense_units=(60,))
+    >>> small.count_params()
     162494
     """
     input_shape = tuple(input_shape)

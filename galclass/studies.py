@@ -14,7 +14,7 @@ from .runs import load_run, write_json
 def study(
     images: ArrayLike, labels: ArrayLike, *, out: PathLike, seeds: int = 5, **settings: Any
 ) -> dict[str, Any]:
-    """Train a recipe with seeds 0, 1, ... and measure the spread and the ensemble.
+    """Train a recipe with several seeds and measure the spread and the ensemble.
 
     A study that was stopped goes on where it was when it is called again; finished seeds are not
     trained anew.
@@ -26,7 +26,7 @@ def study(
     out : path-like
         Folder for the runs ``seed-0``, ``seed-1``, ... and ``study.json``.
     seeds : int, default 5
-        Number of seeds.
+        Number of seeds: 0, 1, ...
     **settings
         For :func:`galclass.train`: recipe, epochs, split_protocol, precision, source, verbose.
 
