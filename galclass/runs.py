@@ -207,7 +207,7 @@ def weights_sha256(arrays):
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array, "<f4").data)
+        digest.update(np.ascontiguousarray(array, "<f4"))
     return digest.hexdigest()
 
 

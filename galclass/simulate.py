@@ -74,7 +74,6 @@ PARAMETERS = np.dtype(
         ("votes", "f4", (10,)),
     ]
 )
-NAMES = PARAMETERS.names or ()
 
 
 @overload
@@ -184,7 +183,7 @@ def simulate_galaxy10(
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
         galaxy = _agreed_galaxy(rng, label)
         images[i] = _picture(rng, galaxy)
-        parameters[i] = tuple(galaxy[name] for name in NAMES)
+        parameters[i] = tuple(galaxy[name] for name in PARAMETERS.names)
     labels = labels.astype(np.uint8)
     return (images, labels, parameters) if return_parameters else (images, labels)
 
@@ -260,7 +259,7 @@ POPULATION = (
 def _galaxy(rng, label):
     """Draw a galaxy of a kind that is often seen as class `label`: a dict of its parameters."""
     radius, scale, mu, mu_scatter, colour, colour_scatter = POPULATION[label]
-    g = {name: 0.0 for name in NAMES}
+    g = {name: 0.0 for name in PARAMETERS.names}
     # Galaxy Zoo 2 took galaxies with R90 > 3 arcsec (Willett et al. 2013, section 2)
     g["petrosian_r90"] = max(3.0, radius * np.exp(0.36 * rng.normal()))
     g["scale"] = scale * np.exp((0.16 if label in (1, 2) else 0.09) * rng.normal())

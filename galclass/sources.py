@@ -132,6 +132,6 @@ def describe_arrays(images: Images, labels: Labels) -> Source:
 
 
 def _sha256_of_arrays(images, labels):
-    digest = hashlib.sha256(np.ascontiguousarray(images).data)
-    digest.update(np.ascontiguousarray(labels).data)
+    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest.update(np.ascontiguousarray(labels))
     return digest.hexdigest()
