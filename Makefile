@@ -8,7 +8,7 @@ OUT ?= figures
 SEED ?= 0
 BIN = .venv/bin
 
-.PHONY: help demo test reproduce figures lock clean
+.PHONY: help demo test docs reproduce figures lock clean
 
 help:  ## explain the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -16,10 +16,15 @@ help:  ## explain the targets
 demo: .venv/ready  ## run the notebook on simulated galaxies, in a few minutes, into runs/demo/
 	$(BIN)/galclass notebook --data simulated --epochs 15 --out runs/demo --overwrite
 
-test: .venv/ready  ## check the style and run the tests
+test: .venv/ready  ## check style and types, and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PYTEST)
+
+docs: .venv/ready  ## build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 reproduce: .venv/ready  ## run the notebook on Galaxy10 (210 MB on first use) with the full recipe
 	$(BIN)/galclass notebook --data galaxy10 --seed $(SEED) --out runs/galaxy10 --resume
@@ -29,7 +34,7 @@ figures: .venv/ready  ## draw the README's figures from a run: make figures RUN=
 
 lock:  ## pin all requirements anew (needs uv)
 	echo 'tensorflow>=2.21' | uv pip compile pyproject.toml - --universal --python-version 3.10 \
-	  --extra notebook --extra test --upgrade --no-annotate \
+	  --extra notebook --extra test --extra docs --upgrade --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements-lock.txt
 
 clean:  ## delete .venv; runs and data stay

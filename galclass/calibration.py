@@ -91,7 +91,7 @@ def compute_calibration(labels, probabilities):
     Returns
     -------
     dict
-        ``calibration_error``: mean of |accuracy - confidence| over 15 bins, weighted by their
+        ``calibration_error``: mean of ``|accuracy - confidence|`` over 15 bins, weighted by their
         galaxies (Naeini et al. 2015, AAAI 29, 2901; Guo et al. 2017, equation 3). ``brier``: mean
         over galaxies of the sum over classes of (p - [true])^2 (Brier 1950, MWR 78, 1), 0 to 2.
         ``log_loss``: mean of -ln p of the true class.

@@ -471,7 +471,7 @@ def main():
     """Run the command line; bad use and bad data end with one line and exit code 2."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except UsageError as error:
+    except UsageError as error:  # type: ignore[misc]
         message = " ".join(error.format_message().split())
         if message:  # A command without arguments has shown its help.
             typer.echo(f"galclass: {message}; see galclass --help", err=True)

@@ -11,12 +11,16 @@ import itertools
 import json
 import os
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ._types import Images, PathLike
 from .galaxy10 import IMAGE_SHAPE, DataError, check_images
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -32,12 +36,19 @@ NO_COLOUR = (
     "To have it as grey nevertheless, repeat the band: PIL.Image's convert('RGB')"
 )
 
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+
+# A tuple holds the bands g, r and i.
+Picture: TypeAlias = PathLike | Image.Image | NDArray[np.uint8] | tuple[Any, Any, Any]
+Pictures: TypeAlias = Picture | Iterable[Picture]
+
 
 class CutoutError(OSError):
     """SDSS has no such picture, or a service did not give it."""
 
 
-def prepare(pictures, *, crop=None):
+def prepare(pictures: Pictures, *, crop: float | None = None) -> Images:
     """Make pictures into model input with Galaxy10's own preprocessing.
 
     Parameters
@@ -45,8 +56,8 @@ def prepare(pictures, *, crop=None):
     pictures : picture, sequence of pictures, or ndarray of uint8, shape (n, height, width, 3)
         A picture is the path of a JPEG, PNG or TIFF file; a PIL image; an array of uint8 of shape
         (height, width, 3); or a tuple (g, r, i) of paths of FITS images or of 2-D arrays, aligned
-        and in nanomaggies per pixel, which :func:`lupton_rgb` makes into a picture. A path may
-        also name a directory: all pictures in it, by name.
+        and in nanomaggies per pixel, which :func:`galclass.cutouts.lupton_rgb` makes into a
+        picture. A path may also name a directory: all pictures in it, by name.
     crop : float, optional
         Side of the central square to keep, as a fraction of the shorter side of the picture.
         Default: Galaxy10's 207/424 of it, and pictures of 69 x 69 pixels unchanged.
@@ -61,6 +72,19 @@ def prepare(pictures, *, crop=None):
         A picture is damaged, not in colour, too large or in no known form, or there is none.
     FileNotFoundError
         A path does not exist.
+
+    Examples
+    --------
+    A picture as Galaxy Zoo 2 showed them, 424 pixels wide; yours may have any size:
+
+    >>> from PIL import Image
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(1)
+    >>> Image.fromarray(images[0]).resize((424, 424)).save("galaxy.png")
+    >>> galclass.prepare("galaxy.png").shape
+    (1, 69, 69, 3)
+    >>> galclass.prepare(["galaxy.png", Image.open("galaxy.png")], crop=0.7).shape
+    (2, 69, 69, 3)
     """
     images = []
     for _, image, error in iter_prepared(pictures, crop=crop):
@@ -98,7 +122,7 @@ def iter_prepared(pictures, *, crop=None):
     if crop is not None and not 0 < crop <= 1:
         raise ValueError(f"crop={crop}, expected a fraction of the field: 0 < crop <= 1")
     numbered = enumerate(list_pictures(pictures))
-    return _in_threads(lambda item: _prepare_one(*item, crop), numbered)
+    return _in_threads(lambda item: _prepare_one(item[0], item[1], crop), numbered)
 
 
 def list_pictures(pictures):
@@ -125,7 +149,7 @@ def list_pictures(pictures):
     return pictures
 
 
-def lupton_rgb(g, r, i):
+def lupton_rgb(g: NDArray[Any], r: NDArray[Any], i: NDArray[Any]) -> Images:
     """Compose aligned g, r and i images into a colour picture like SkyServer's.
 
     The asinh scaling of Lupton et al. 2004 (PASP 116, 133) with the numbers of D. Lang's
@@ -173,7 +197,14 @@ def lupton_rgb(g, r, i):
         return make_lupton_rgb(red, green, blue, stretch=q / softening, Q=q)
 
 
-def sdss_cutout(position, dec=None, *, cache=None, server=SKYSERVER, timeout=30.0):
+def sdss_cutout(
+    position: "float | str | SkyCoord",
+    dec: float | None = None,
+    *,
+    cache: PathLike | None = None,
+    server: str = SKYSERVER,
+    timeout: float = 30.0,
+) -> Path:
     """Fetch the picture of a galaxy that Galaxy Zoo 2 would have shown.
 
     424 x 424 pixels of 0.02 petroR90_r each (Willett et al. 2013, section 2), centred on the SDSS
@@ -208,6 +239,15 @@ def sdss_cutout(position, dec=None, *, cache=None, server=SKYSERVER, timeout=30.
         The position is not one.
     galclass.runs.RunError
         The cache cannot be written.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> path = galclass.sdss_cutout(202.47, 47.195, cache="pictures")
+    >>> galclass.prepare(path).shape
+    (1, 69, 69, 3)
+
+    Or by name: ``galclass.sdss_cutout("M51")``.
     """
     import pooch
 

@@ -1,8 +1,10 @@
 """Probabilities, and the metrics that they amount to."""
 
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .calibration import (
     apply_temperature,
@@ -12,15 +14,25 @@ from .calibration import (
     shift_prior,
 )
 from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
-from .runs import RunError, write_json, write_npz
+from .runs import Run, RunError, write_json, write_npz
 from .sources import describe_arrays
+
+if TYPE_CHECKING:
+    import keras
 
 # Below this many true galaxies a recall says little; tables and figures mark such classes.
 FEW = 10
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "reweighted_accuracy", "log_loss")
 
 
-def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=64):
+def predict_proba(
+    model: "keras.Model",
+    images: Images,
+    indices: NDArray[np.integer[Any]] | None = None,
+    *,
+    symmetric: bool = False,
+    batch_size: int = 64,
+) -> NDArray[np.float32]:
     """Class probabilities of pictures.
 
     Parameters
@@ -62,7 +74,7 @@ def predict_proba(model, images, indices=None, *, symmetric=False, batch_size=64
     return np.concatenate(parts)
 
 
-def confusion_matrix(labels, predicted, *, classes=10):
+def confusion_matrix(labels: Labels, predicted: Labels, *, classes: int = 10) -> NDArray[np.int64]:
     """Counts in the published orientation: rows predicted, columns true.
 
     Parameters
@@ -89,7 +101,13 @@ def confusion_matrix(labels, predicted, *, classes=10):
     return metrics.confusion_matrix(labels, predicted, labels=np.arange(classes)).T
 
 
-def compute_metrics(labels, probabilities, *, class_fractions=None, seed=0):
+def compute_metrics(
+    labels: Labels,
+    probabilities: ArrayLike,
+    *,
+    class_fractions: ArrayLike | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Metrics of predicted probabilities against true classes.
 
     Parameters
@@ -173,7 +191,9 @@ def compute_metrics(labels, probabilities, *, class_fractions=None, seed=0):
     }
 
 
-def top_confusions(run, count=5):
+def top_confusions(
+    run: Run | NDArray[np.integer[Any]], count: int = 5
+) -> list[tuple[int, int, float, int]]:
     """The largest shares of a class that are called another class.
 
     Parameters
@@ -187,6 +207,22 @@ def top_confusions(run, count=5):
     list of tuple
         ``(true, predicted, share, support)``, the largest share first; classes with fewer than
         ten true galaxies are left out.
+
+    Examples
+    --------
+    Three classes with 20 galaxies each; 5 of class 1 are called class 2:
+
+    >>> import numpy as np
+    >>> import galclass
+    >>> matrix = np.array([[20, 0, 0], [0, 15, 1], [0, 5, 19]])
+    >>> galclass.top_confusions(matrix)
+    [(1, 2, 0.25, 20), (2, 1, 0.05, 20)]
+
+    Of an evaluated run:
+
+    >>> run = galclass.load_run("runs/mine")
+    >>> for true, predicted, share, support in galclass.top_confusions(run, 2):
+    ...     names = galclass.CLASS_NAMES[true], galclass.CLASS_NAMES[predicted]
     """
     matrix = np.asarray(getattr(run, "metrics", {"confusion_matrix": run})["confusion_matrix"])
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -199,7 +235,9 @@ def top_confusions(run, count=5):
     return [(t, p, float(share[p, t]), int(support[t])) for p, t in pairs if share[p, t] > 0]
 
 
-def evaluate(run, images, labels, *, symmetric=None):
+def evaluate(
+    run: Run, images: ArrayLike, labels: ArrayLike, *, symmetric: bool | None = None
+) -> dict[str, Any]:
     """Measure a run on its own test galaxies and write the result into its folder.
 
     Parameters
@@ -229,6 +267,18 @@ def evaluate(run, images, labels, *, symmetric=None):
     ------
     RunError
         The galaxies are not those of the run.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=300)
+    >>> run = galclass.load_run("runs/mine")
+    >>> metrics = galclass.evaluate(run, images, labels)
+    >>> metrics["galaxies"]
+    45
+    >>> low, high = metrics["accuracy_interval"]
+    >>> low <= metrics["accuracy"] <= high
+    True
     """
     images, labels = check_images(images), check_labels(labels, len(images))
     parts = run_split(run, labels)

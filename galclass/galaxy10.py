@@ -16,10 +16,13 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._types import Images, Labels, PathLike, SplitProtocol
 
 FILE_NAME = "Galaxy10.h5"
 SHA256 = "969a6b1cefcc36e09fffa86febd2f699a4aa19b837ba0427f01b0bc6ded458af"
@@ -60,19 +63,19 @@ class DownloadError(OSError):
 class Split(NamedTuple):
     """Indices of the training, validation and test galaxies, int64 arrays without overlap."""
 
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
 
 
-def load_galaxy10(path=None):
+def load_galaxy10(path: PathLike | None = None) -> tuple[Images, NDArray[np.uint8]]:
     """Load Galaxy10 SDSS, downloading it (210 MB) when it is not on this machine.
 
     Parameters
     ----------
     path : str or path-like, optional
-        An HDF5 file in Galaxy10's layout. By default :func:`locate_galaxy10` finds or fetches
-        the published file.
+        An HDF5 file in Galaxy10's layout. By default
+        :func:`galclass.galaxy10.locate_galaxy10` finds or fetches the published file.
 
     Returns
     -------
@@ -89,11 +92,20 @@ def load_galaxy10(path=None):
         The file is not in Galaxy10's layout.
     DownloadError
         The file is not on this machine and could not be fetched.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.load_galaxy10()
+    >>> images.dtype, images.shape
+    (dtype('uint8'), (..., 69, 69, 3))
+    >>> galclass.CLASS_NAMES[labels[0]]
+    '...'
     """
     return read_galaxy10(locate_galaxy10(path))
 
 
-def locate_galaxy10(path=None):
+def locate_galaxy10(path: PathLike | None = None) -> Path:
     """Path of the Galaxy10 file, fetched if need be.
 
     Looks at `path`, then the environment variable ``GALCLASS_DATA``, both of which may name any
@@ -295,7 +307,7 @@ def _short(error):
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def read_galaxy10(path):
+def read_galaxy10(path: PathLike) -> tuple[Images, NDArray[np.uint8]]:
     """Read an HDF5 file in Galaxy10's layout: ``images`` and ``ans``, other columns ignored.
 
     Returns
@@ -366,7 +378,9 @@ def _check_header(name, images, labels):
             )
 
 
-def check_images(images, *, shape=IMAGE_SHAPE, name="images"):
+def check_images(
+    images: ArrayLike, *, shape: tuple[int, ...] = IMAGE_SHAPE, name: str = "images"
+) -> Images:
     """Images as a uint8 array of shape (N, 69, 69, 3), or an error that says what they are.
 
     Raises
@@ -400,7 +414,9 @@ def check_images(images, *, shape=IMAGE_SHAPE, name="images"):
     return images
 
 
-def check_labels(labels, count=None, *, classes=10, name="labels"):
+def check_labels(
+    labels: ArrayLike, count: int | None = None, *, classes: int = 10, name: str = "labels"
+) -> NDArray[np.uint8]:
     """Labels as a uint8 array of shape (N,), or an error that says what they are.
 
     Raises
@@ -439,7 +455,9 @@ def _as_array(values, name):
         raise DataError(f"{name}: not an array, its parts differ in shape ({error})") from error
 
 
-def split(labels, protocol="stratified", *, random_state=42):
+def split(
+    labels: Labels, protocol: SplitProtocol = "stratified", *, random_state: int = 42
+) -> Split:
     """Split galaxies into training, validation and test parts.
 
     Parameters
@@ -471,6 +489,16 @@ def split(labels, protocol="stratified", *, random_state=42):
     UserWarning
         A class has one or two galaxies. Too few for three parts, they all go to training in the
         stratified protocol.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(200, class_fractions="balanced")
+    >>> parts = galclass.split(labels)
+    >>> [len(part) for part in parts]
+    [139, 31, 30]
+    >>> images[parts.test].shape
+    (30, 69, 69, 3)
     """
     from sklearn.model_selection import train_test_split
 
@@ -511,7 +539,7 @@ def split(labels, protocol="stratified", *, random_state=42):
     return Split(np.concatenate([train, lone]), validation, test)
 
 
-def find_copies(images):
+def find_copies(images: Images) -> list[list[int]]:
     """Find galaxies that are byte-identical copies of each other, also flipped or turned.
 
     Parameters
@@ -533,7 +561,9 @@ def find_copies(images):
     return [group for group in groups.values() if len(group) > 1]
 
 
-def write_galaxy10(path, images, labels, *, source=None):
+def write_galaxy10(
+    path: PathLike, images: Images, labels: Labels, *, source: dict[str, Any] | None = None
+) -> None:
     """Write an HDF5 file in Galaxy10's layout, whole or not at all.
 
     Parameters
@@ -559,7 +589,7 @@ def write_galaxy10(path, images, labels, *, source=None):
         temporary.write_bytes(content.getbuffer())
 
 
-def sha256_of(path):
+def sha256_of(path: PathLike) -> str:
     """Hexadecimal sha256 of a file, read in pieces."""
     with open(path, "rb") as file:
         digest = hashlib.sha256()

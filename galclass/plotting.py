@@ -16,11 +16,20 @@ from typing import NamedTuple
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
 
+from ._types import Images, Labels, PathLike, Source
 from .calibration import apply_temperature, reliability
 from .evaluation import FEW, predict_proba, top_confusions
 from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
 from .runs import Run, load_run, whole_file
+from .sources import Dataset
+
+if TYPE_CHECKING:
+    import keras
+    from astropy.table import Table
 
 ORANGE, BLUE, GREEN, GREY = "#d55e00", "#0072b2", "#009e73", "#595959"
 STYLE = {
@@ -123,7 +132,8 @@ def plot_examples(images, labels=None, *, per_class=1, source=None, size="page",
     """
     if isinstance(images, Run):
         source = images.manifest["source"]
-        images, labels = images.examples["images"], images.examples["labels"]
+        kept = images.examples
+        images, labels = kept["images"], kept["labels"]
     if labels is None or len(images) != len(labels):
         raise DataError("images and labels must be given together and be of equal length")
     if per_class < 1:
@@ -178,6 +188,13 @@ def plot_class_counts(labels, *, source=None, size="page", ax=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=200)
+    >>> figure = galclass.plot_class_counts(labels, source=source)
+    >>> figure.savefig("class_counts.pdf")
     """
     if isinstance(labels, Run):
         source, counts = labels.manifest["source"], labels.manifest["class_counts"]
@@ -216,6 +233,12 @@ def plot_history(run, *, source=None, size="page", fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_history(run).savefig("history.png")
     """
     history, title = run, ""
     if isinstance(run, Run):
@@ -328,6 +351,20 @@ def plot_confusion_matrix(matrix, *, source=None, size="page", ax=None):
     -------
     matplotlib.figure.Figure
         Classes with fewer than ten true galaxies are marked with an asterisk.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_confusion_matrix(run).savefig("confusion_matrix.png")
+
+    Beside another figure of yours:
+
+    >>> from matplotlib import pyplot as plt
+    >>> figure, (left, right) = plt.subplots(1, 2, figsize=(16, 6), layout="constrained")
+    >>> galclass.plot_confusion_matrix(run, ax=left) is figure
+    True
+    >>> plt.close(figure)
     """
     title = "Confusion matrix (%)"
     if isinstance(matrix, Run):
@@ -393,6 +430,12 @@ def plot_recall(run, *, size="page", ax=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_recall(run).savefig("recall.png")
     """
     rows = run.metrics["classes"]
     with style(size) as s:
@@ -519,6 +562,12 @@ def plot_mistakes(run, *, size="page", fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_mistakes(run).savefig("mistakes.png")
     """
     wrong = run.mistakes
     with style(size) as s:
@@ -807,6 +856,14 @@ def plot_attribution(model, images, labels=None, *, source=None, fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=5)
+    >>> model = galclass.load_pretrained()
+    >>> figure = galclass.plot_attribution(model, images, labels, source=source)
+    >>> figure.savefig("attribution.png")
     """
     from .attribution import grad_cam
 
@@ -828,7 +885,9 @@ def plot_attribution(model, images, labels=None, *, source=None, fig=None):
     return fig
 
 
-def plot_predictions(table, pictures, *, crop=None, fig=None):
+def plot_predictions(
+    table: "Table", pictures: Pictures, *, crop: float | None = None, fig: Figure | None = None
+) -> Figure:
     """Show classified pictures, each with its three most probable classes as bars.
 
     Parameters
@@ -844,6 +903,13 @@ def plot_predictions(table, pictures, *, crop=None, fig=None):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(4)
+    >>> table = galclass.predict(galclass.load_pretrained(), images)
+    >>> galclass.plot_predictions(table, images).savefig("gallery.png")
     """
     from .cutouts import iter_prepared
 
@@ -876,7 +942,7 @@ def plot_predictions(table, pictures, *, crop=None, fig=None):
     return fig
 
 
-def plot_study(runs, *, fig=None):
+def plot_study(runs: list[Run], *, fig: Figure | None = None) -> Figure:
     """Show the validation loss and accuracy of several runs in one figure.
 
     Parameters
@@ -987,8 +1053,30 @@ def save_figure(fig, path):
         fig.savefig(temporary, metadata=metadata, dpi=PIXELS / fig.get_figwidth())
 
 
-def describe_source(source):
-    """One line that says which galaxies a figure is about."""
+def describe_source(source: Source) -> str:
+    """One line that says which galaxies a figure is about.
+
+    Parameters
+    ----------
+    source : dict
+        The origin of the galaxies, from :func:`galclass.load_data` or a run's manifest.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DataError
+        The source is of no known kind.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.describe_source(run.manifest["source"])
+    'Simulated galaxies, not observed ones: 300'
+    """
     kinds = {
         "simulated": "Simulated galaxies, not observed ones",
         "galaxy10": "Galaxy10 SDSS",

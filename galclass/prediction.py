@@ -2,14 +2,20 @@
 
 import itertools
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._types import PathLike, Precision
 from .calibration import apply_temperature
-from .cutouts import iter_prepared, list_pictures
+from .cutouts import Pictures, iter_prepared, list_pictures
 from .evaluation import predict_proba
 from .galaxy10 import CLASS_NAMES, IMAGE_SHAPE, DataError, check_images
 from .runs import Run, load_run, whole_file
+
+if TYPE_CHECKING:
+    import keras
+    from astropy.table import Table
 
 FORMATS = {
     ".ecsv": "ascii.ecsv",
@@ -25,15 +31,15 @@ NO_CLASS = 255
 
 
 def predict(
-    model_or_run,
-    pictures,
+    model_or_run: "keras.Model | Run | PathLike",
+    pictures: Pictures,
     *,
-    symmetric=True,
-    precision="float32",
-    batch_size=64,
-    crop=None,
-    progress=False,
-):
+    symmetric: bool = True,
+    precision: Precision = "float32",
+    batch_size: int = 64,
+    crop: float | None = None,
+    progress: bool = False,
+) -> "Table":
     """Classify pictures of galaxies.
 
     Parameters
@@ -73,10 +79,30 @@ def predict(
         picture; or the network is not one of ten classes.
     galclass.runs.RunError
         The run folder or its weights cannot be read.
+
+    Examples
+    --------
+    Pictures in files, with the network in the box:
+
+    >>> from PIL import Image
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(2)
+    >>> Image.fromarray(images[0]).resize((424, 424)).save("one.png")
+    >>> Image.fromarray(images[1]).resize((424, 424)).save("two.png")
+    >>> table = galclass.predict(galclass.load_pretrained(), ["one.png", "two.png"])
+    >>> print(table["source"][0], table["class_name"][0])
+    one.png ...
+    >>> certain = table[table["probability"] > 0.9]
+
+    Arrays, with a network of your own:
+
+    >>> len(galclass.predict("runs/mine", images))
+    2
     """
     from tqdm.auto import tqdm
 
-    model, temperature = model_or_run, 1.0
+    model: Any = model_or_run
+    temperature = 1.0
     if not hasattr(model, "input_shape"):
         run = model if isinstance(model, Run) else load_run(model)
         model = run.load_model(precision=precision)

@@ -1,22 +1,28 @@
 """The trained network in the box: half-precision weights in the package, and their card."""
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .runs import RunError, weights_sha256, whole_file, write_npz
+from ._types import Images, Labels, PathLike, Precision
+from .runs import Run, RunError, weights_sha256, whole_file, write_npz
+
+if TYPE_CHECKING:
+    import keras
 
 WEIGHTS_NAME, CARD_NAME = "pretrained.npz", "pretrained.json"
 
 
-def load_pretrained(*, precision="float32"):
+def load_pretrained(*, precision: Precision = "float32") -> "keras.Model":
     """The trained network that comes with galclass; it needs no network and no data.
 
     Its output is calibrated: the temperature, and the correction for the public Galaxy10's mix of
     classes, are part of its last layer. What it was trained on and how well it does is in
-    :func:`pretrained_card`.
+    :func:`galclass.pretrained.pretrained_card`.
 
     Parameters
     ----------
@@ -34,6 +40,15 @@ def load_pretrained(*, precision="float32"):
     ------
     RunError
         The package's files are damaged.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> model = galclass.load_pretrained()
+    >>> images, labels = galclass.simulate_galaxy10(20)
+    >>> table = galclass.predict(model, images)
+    >>> len(table), "class_name" in table.colnames
+    (20, True)
     """
     from .model import build_cnn
 
@@ -49,7 +64,7 @@ def load_pretrained(*, precision="float32"):
     return model
 
 
-def pretrained_card():
+def pretrained_card() -> dict[str, Any]:
     """What is known of the network in the box: data, recipe, test metrics, prior and temperature.
 
     Returns
@@ -60,7 +75,14 @@ def pretrained_card():
     return json.loads(text)
 
 
-def pack(run, images, labels, *, folder, new_fractions=None):
+def pack(
+    run: Run,
+    images: Images,
+    labels: Labels,
+    *,
+    folder: PathLike,
+    new_fractions: Sequence[float] | None = None,
+) -> dict[str, Any]:
     """Make a run into the files of a network in the box.
 
     The temperature and the strength of the correction for the class mix are chosen on the

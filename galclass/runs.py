@@ -24,9 +24,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
+
+from ._types import PathLike, Precision
+
+if TYPE_CHECKING:
+    import keras
 
 WEIGHTS = "model.weights.h5"  # as Keras names them in its archive
 
@@ -48,12 +55,12 @@ class Run:
     path: Path
 
     @cached_property
-    def manifest(self):
+    def manifest(self) -> dict[str, Any]:
         """dict : how the run was made."""
         return read_json(self.path / "manifest.json")
 
     @cached_property
-    def metrics(self):
+    def metrics(self) -> dict[str, Any]:
         """dict : what :func:`galclass.evaluate` measured."""
         path = self.path / "metrics.json"
         metrics = read_json(path, hint="galclass evaluate")
@@ -63,7 +70,7 @@ class Run:
         return metrics
 
     @cached_property
-    def history(self):
+    def history(self) -> dict[str, NDArray[np.float64]]:
         """dict of ndarray, shape (epochs,) : one entry a column of ``history.csv``."""
         path = self.path / "history.csv"
         try:
@@ -76,17 +83,17 @@ class Run:
             raise RunError(f"{path} is damaged: {error}") from error
 
     @cached_property
-    def predictions(self):
+    def predictions(self) -> dict[str, NDArray[Any]]:
         """dict of ndarray : ``indices`` (n,), ``labels`` (n,), ``probabilities`` (n, classes)."""
         return _read_npz(self.path / "predictions.npz", "indices", "labels", "probabilities")
 
     @cached_property
-    def examples(self):
+    def examples(self) -> dict[str, NDArray[Any]]:
         """dict of ndarray : ``images`` uint8 (n, 69, 69, 3) and ``labels`` (n,)."""
         return _read_npz(self.path / "examples.npz", "images", "labels")
 
     @cached_property
-    def mistakes(self):
+    def mistakes(self) -> dict[str, NDArray[Any]]:
         """dict of ndarray : up to ten test galaxies that are confidently wrong.
 
         ``images`` uint8 (n, 69, 69, 3), ``labels``, ``predicted``, ``probabilities`` (n,).
@@ -95,11 +102,13 @@ class Run:
         return _read_npz(self.path / "mistakes.npz", *names)
 
     @property
-    def simulated(self):
+    def simulated(self) -> bool:
         """bool : whether the galaxies are simulated."""
         return self.manifest["source"]["kind"] == "simulated"
 
-    def load_model(self, weights="model", *, precision="float32"):
+    def load_model(
+        self, weights: Literal["model", "last"] = "model", *, precision: Precision = "float32"
+    ) -> "keras.Model":
         """Build the network and read its weights; nothing in the file is ever executed.
 
         Parameters
@@ -140,7 +149,7 @@ class Run:
         return model
 
 
-def load_run(path):
+def load_run(path: PathLike) -> Run:
     """Open a run folder.
 
     Parameters
@@ -157,6 +166,18 @@ def load_run(path):
     ------
     RunError
         No such folder, or no readable manifest in it.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> run.manifest["recipe_name"], run.manifest["seed"]
+    ('default', 0)
+    >>> 0 <= run.metrics["accuracy"] <= 1
+    True
+    >>> model = run.load_model()
+    >>> model.output_shape
+    (None, 10)
     """
     path = Path(os.path.expanduser(path))
     if not path.is_dir():

@@ -24,12 +24,15 @@ galaxies volunteers agree on, were set by comparing pictures with those of Galax
 
 import io
 import operator
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.special import i0e, k1
 
+from ._types import Images
 from .galaxy10 import CLASS_COUNTS
 
 SIZE = 69
@@ -73,7 +76,33 @@ PARAMETERS = np.dtype(
 )
 
 
-def simulate_galaxy10(n, seed=0, *, class_fractions="galaxy10", return_parameters=False):
+@overload
+def simulate_galaxy10(
+    n: int,
+    seed: int = 0,
+    *,
+    class_fractions: Literal["galaxy10", "balanced"] | ArrayLike = "galaxy10",
+    return_parameters: Literal[False] = False,
+) -> tuple[Images, NDArray[np.uint8]]: ...
+
+
+@overload
+def simulate_galaxy10(
+    n: int,
+    seed: int = 0,
+    *,
+    class_fractions: Literal["galaxy10", "balanced"] | ArrayLike = "galaxy10",
+    return_parameters: Literal[True],
+) -> tuple[Images, NDArray[np.uint8], NDArray[np.void]]: ...
+
+
+def simulate_galaxy10(
+    n: int,
+    seed: int = 0,
+    *,
+    class_fractions: Literal["galaxy10", "balanced"] | ArrayLike = "galaxy10",
+    return_parameters: bool = False,
+) -> tuple[Any, ...]:
     """Simulate labelled galaxy pictures in Galaxy10's form.
 
     A picture and its label are those on which more than 55 % of about 44 simulated volunteers
@@ -124,6 +153,23 @@ def simulate_galaxy10(n, seed=0, *, class_fractions="galaxy10", return_parameter
     ValueError
         `n` or `seed` is too small, or `class_fractions` is no known name, has another shape, a
         negative or not finite entry, or no positive one.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(100)
+    >>> images.shape, labels.shape
+    ((100, 69, 69, 3), (100,))
+
+    About as many of each class, with the parameters that they were drawn with:
+
+    >>> images, labels, true = galclass.simulate_galaxy10(
+    ...     10, class_fractions="balanced", return_parameters=True
+    ... )
+    >>> true.dtype.names[:3]
+    ('kind', 'petrosian_r90', 'magnitude_r')
+    >>> true["petrosian_r90"].shape
+    (10,)
     """
     n = _checked_integer(n, "n", 1)
     seed = _checked_integer(seed, "seed", 0)

@@ -5,9 +5,11 @@ import os
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import galaxy10
-from .runs import RunError
+from ._types import Images, Labels, PathLike, Source
+from .runs import Run, RunError
 
 # The public file's mix of classes, but enough of each for a test: it has 17 boxy bulges in 21,785.
 SIMULATED_FRACTIONS = np.maximum(np.array(galaxy10.CLASS_COUNTS) / sum(galaxy10.CLASS_COUNTS), 0.02)
@@ -16,12 +18,12 @@ SIMULATED_FRACTIONS = np.maximum(np.array(galaxy10.CLASS_COUNTS) / sum(galaxy10.
 class Dataset(NamedTuple):
     """Images, labels and their origin; unpacks as ``images, labels, source``."""
 
-    images: np.ndarray
-    labels: np.ndarray
-    source: dict
+    images: Images
+    labels: NDArray[np.uint8]
+    source: Source
 
 
-def load_data(data, *, n=4000, seed=0):
+def load_data(data: PathLike, *, n: int = 4000, seed: int = 0) -> Dataset:
     """Load the galaxies that `data` names, with a record of their origin.
 
     Nothing is ever replaced: simulated galaxies come only by asking for ``"simulated"``.
@@ -50,6 +52,13 @@ def load_data(data, *, n=4000, seed=0):
         As :func:`galclass.load_galaxy10`.
     TypeError
         `data` is neither a name nor a path.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=200)
+    >>> galclass.describe_source(source)
+    'Simulated galaxies, not observed ones: 200'
     """
     if not isinstance(data, (str, os.PathLike)):
         raise TypeError(f"data={type(data)}, expected 'simulated', 'galaxy10' or a path")
@@ -72,7 +81,7 @@ def load_data(data, *, n=4000, seed=0):
     return Dataset(images, labels, {**source, "galaxies": len(labels)})
 
 
-def load_run_data(run, data=None):
+def load_run_data(run: Run, data: PathLike | None = None) -> Dataset:
     """Load the galaxies of a run again, and make sure that they are the same.
 
     Parameters
@@ -112,7 +121,7 @@ def load_run_data(run, data=None):
     return loaded
 
 
-def describe_arrays(images, labels):
+def describe_arrays(images: Images, labels: Labels) -> Source:
     """The origin that can be told of bare arrays: their number and their sha256."""
     return {
         "kind": "arrays",

@@ -1,15 +1,20 @@
 """The same recipe with several seeds: the spread, and the ensemble."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ._types import PathLike
 from .evaluation import HEADLINE, compute_metrics, evaluate
 from .runs import load_run, write_json
 
 
-def study(images, labels, *, out, seeds=5, **settings):
-    """Train a recipe with seeds 0, 1, ... and measure the spread and the ensemble.
+def study(
+    images: ArrayLike, labels: ArrayLike, *, out: PathLike, seeds: int = 5, **settings: Any
+) -> dict[str, Any]:
+    """Train a recipe with several seeds and measure the spread and the ensemble.
 
     A study that was stopped goes on where it was when it is called again; finished seeds are not
     trained anew.
@@ -21,19 +26,30 @@ def study(images, labels, *, out, seeds=5, **settings):
     out : path-like
         Folder for the runs ``seed-0``, ``seed-1``, ... and ``study.json``.
     seeds : int, default 5
-        Number of seeds.
+        Number of seeds: 0, 1, ...
     **settings
         For :func:`galclass.train`: recipe, epochs, split_protocol, precision, source, verbose.
 
     Returns
     -------
     dict
-        As :func:`summarise`.
+        As :func:`galclass.studies.summarise`.
 
     Raises
     ------
     ValueError
         `seeds` is less than 1; else as :func:`galclass.train`.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(100, class_fractions="balanced")
+    >>> summary = galclass.study(
+    ...     images, labels, out="runs/study", seeds=2, epochs=1, verbose=False
+    ... )
+    >>> summary["seeds"], summary["galaxies"]
+    ([0, 1], 15)
+    >>> mean, spread = summary["mean"]["accuracy"], summary["std"]["accuracy"]
     """
     from .training import train
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from . import __version__
@@ -73,6 +74,23 @@ class Recipe:
         Epochs without a better validation accuracy after which training stops.
     symmetric_prediction : bool, default False
         Whether evaluation averages over the eight flips and quarter turns.
+
+    Raises
+    ------
+    ValueError
+        A number out of range, or an unknown schedule.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import galclass
+    >>> own = galclass.Recipe(epochs=20, schedule="cosine", warmup_epochs=1, symmetries=True)
+    >>> own.learning_rate
+    0.001
+    >>> replace(galclass.RECIPES["default"], brightness=0.1).brightness
+    0.1
+
+    ``galclass.train(images, labels, recipe=own, out="runs/own")`` follows it.
     """
 
     epochs: int
@@ -146,8 +164,8 @@ RECIPES = {
 
 
 def train(
-    images,
-    labels,
+    images: ArrayLike,
+    labels: ArrayLike,
     *,
     out,
     recipe="default",

@@ -1,10 +1,13 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from galclass import load_data, train
+from galclass import evaluate, load_data, train
+from galclass.galaxy10 import write_galaxy10
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +42,39 @@ def trained(pictures, tmp_path_factory):
     """A run of three epochs on the made-up pictures."""
     out = tmp_path_factory.mktemp("runs") / "trained"
     return train(*pictures, out=out, epochs=3, precision="float32", verbose=False)
+
+
+@pytest.fixture(scope="session")
+def simulated_run(tmp_path_factory):
+    """An evaluated run of one epoch; its galaxies and a picture are beside it."""
+    images, labels, source = load_data("simulated", n=300)
+    out = tmp_path_factory.mktemp("runs") / "simulated"
+    run = train(images, labels, source=source, out=out, epochs=1, verbose=False)
+    evaluate(run, images, labels)
+    write_galaxy10(out.parent / "Galaxy10.h5", images, labels)
+    Image.fromarray(images[0]).resize((424, 424)).save(out.parent / "picture.jpg")
+    return run.path
+
+
+@pytest.fixture
+def newcomer(simulated_run, tmp_path, monkeypatch):
+    """The working directory of someone who follows the documentation.
+
+    It holds two runs, a picture and a small Galaxy10; SDSS answers from memory.
+    """
+    # Files are replaced, never changed, so that links do for copies.
+    for name in ("mine", "default"):
+        shutil.copytree(simulated_run, tmp_path / "runs" / name, copy_function=os.link)
+    for name in ("Galaxy10.h5", "Galaxy10_subset.h5"):
+        os.link(simulated_run.parent / "Galaxy10.h5", tmp_path / name)
+    os.link(simulated_run.parent / "picture.jpg", tmp_path / "picture.jpg")
+    rows = b'[{"Rows": [{"ra": 202.47, "dec": 47.195, "petroR90_r": 100.0}]}]'
+    picture = (tmp_path / "picture.jpg").read_bytes()
+    monkeypatch.setattr(
+        "galclass.cutouts._get",
+        lambda address, *_: rows if address.endswith("SqlSearch") else picture,
+    )
+    monkeypatch.setattr("pooch.os_cache", lambda _: tmp_path / "cache")
+    monkeypatch.setenv("GALCLASS_DATA", str(tmp_path / "Galaxy10.h5"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,76 @@
+"""The pages that ``make docs`` builds: the repository's texts, and the docstrings by room."""
+
+import re
+from pathlib import Path
+
+import galclass
+
+ROOT = Path(__file__).parent.parent
+# Repository files that are pages here; links to other files lead to the repository.
+PAGES = {
+    "README.md": "index.md",
+    "data/README.md": "data.md",
+    "MODEL_CARD.md": "model_card.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
+REPOSITORY = "https://github.com/galclass/galclass/blob/main/"
+
+project = "galclass"
+author = "The galclass developers"
+version = release = galclass.__version__
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_parser"]
+exclude_patterns = ["_build"]
+nitpicky = True
+
+html_theme = "furo"
+html_title = f"galclass {version}"
+html_static_path = ["_static"]
+html_css_files = ["galclass.css"]
+html_copy_source = False
+html_show_copyright = False
+
+# The docstrings tell the types, together with shapes and units.
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autosummary_generate = False
+numpydoc_show_class_members = False
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+
+def include_repository_file(app, docname, source):
+    """Replace the line ``{include ../NAME}`` by that file, with links that hold from here."""
+
+    def mended(found):
+        image, target = found.groups()
+        if re.match(r"https?:|#", target):
+            return found[0]
+        if target.startswith("docs/"):
+            return f"{image}({target.removeprefix('docs/')})"
+        if image.startswith("!"):
+            return f"{image}(../{target})"
+        return f"{image}({PAGES.get(target, REPOSITORY + target)})"
+
+    def included(found):
+        path = ROOT / found[1]
+        app.env.note_dependency(str(path))
+        return re.sub(r"(!?\[[^\]]*\])\(([^)\s]+)\)", mended, path.read_text(encoding="utf-8"))
+
+    source[0] = re.sub(r"^\{include \.\./(\S+)\}$", included, source[0], flags=re.M)
+
+
+def find_public_name(app, env, node, contnode):
+    """A public function is documented as galclass.NAME, however a docstring refers to it."""
+    if node.get("refdomain") == "py":
+        name = "galclass." + node["reftarget"].rpartition(".")[2]
+        return env.get_domain("py").resolve_xref(
+            env, node["refdoc"], app.builder, node["reftype"], name, node, contnode
+        )
+    return None
+
+
+def setup(app):
+    """Connect the two functions above."""
+    app.connect("source-read", include_repository_file)
+    app.connect("missing-reference", find_public_name)

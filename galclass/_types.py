@@ -1,0 +1,14 @@
+"""Types that several signatures share."""
+
+import os
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images: TypeAlias = NDArray[np.uint8]
+Labels: TypeAlias = NDArray[np.integer[Any]]
+PathLike: TypeAlias = str | os.PathLike[str]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+SplitProtocol: TypeAlias = Literal["stratified", "published"]
+Source: TypeAlias = dict[str, Any]
