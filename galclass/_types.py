@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.integer[Any]]
 PathLike: TypeAlias = str | os.PathLike[str]
+FigureSize: TypeAlias = Literal["page", "column"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 SplitProtocol: TypeAlias = Literal["stratified", "published"]
 Source: TypeAlias = dict[str, Any]

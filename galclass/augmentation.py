@@ -103,7 +103,7 @@ def augment(images, rng, *, warps=(), symmetries=True, brightness=0.0):
         images = apply_symmetry(images, rng.integers(8, size=n))
     if not (warps or brightness):
         return images
-    which = rng.integers(len(warps), size=n) if warps else None
+    which = rng.integers(max(len(warps), 1), size=n)
     factors = np.exp(rng.uniform(-1, 1, n) * np.log1p(brightness)).astype(np.float32)
     changed = np.empty_like(images)
     for k, image in enumerate(images):

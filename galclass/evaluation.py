@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._types import Images, Labels
 from .calibration import (
     apply_temperature,
     choose_prior_strength,

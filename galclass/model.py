@@ -1,6 +1,7 @@
 """The published network, and the precision to run it in."""
 
 import platform
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 

@@ -11,7 +11,7 @@ import itertools
 import textwrap
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -20,8 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from ._types import Images, Labels, PathLike, Source
+from ._types import FigureSize, Images, Labels, PathLike, Source
 from .calibration import apply_temperature, reliability
+from .cutouts import Pictures
 from .evaluation import FEW, predict_proba, top_confusions
 from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, DataError, check_images, check_labels
 from .runs import Run, load_run, whole_file
@@ -101,7 +102,15 @@ def style(size="page"):
         yield chosen
 
 
-def plot_examples(images, labels=None, *, per_class=1, source=None, size="page", fig=None):
+def plot_examples(
+    images: Images | Run,
+    labels: Labels | None = None,
+    *,
+    per_class: int = 1,
+    source: Source | None = None,
+    size: FigureSize = "page",
+    fig: Figure | None = None,
+) -> Figure:
     """Show galaxies of each class, numbered 1 to 10 as published.
 
     Parameters
@@ -175,7 +184,13 @@ def plot_examples(images, labels=None, *, per_class=1, source=None, size="page",
     return fig
 
 
-def plot_class_counts(labels, *, source=None, size="page", ax=None):
+def plot_class_counts(
+    labels: Labels | Run,
+    *,
+    source: Source | None = None,
+    size: FigureSize = "page",
+    ax: Axes | None = None,
+) -> Figure:
     """Show how many galaxies each class has, beside the public file's counts.
 
     Parameters
@@ -219,7 +234,13 @@ def plot_class_counts(labels, *, source=None, size="page", ax=None):
     return fig
 
 
-def plot_history(run, *, source=None, size="page", fig=None):
+def plot_history(
+    run: Run | dict[str, ArrayLike],
+    *,
+    source: Source | None = None,
+    size: FigureSize = "page",
+    fig: Figure | None = None,
+) -> Figure:
     """Show loss and accuracy against the epoch, with the best epoch marked.
 
     Parameters
@@ -275,7 +296,9 @@ def _draw_curves(ax, history, key):
     return int(epochs[best]), f"{value[best]:.1f} %" if scale > 1 else f"{value[best]:.3f}"
 
 
-def plot_comparison(runs, *, size="page", fig=None):
+def plot_comparison(
+    runs: list[Run], *, size: FigureSize = "page", fig: Figure | None = None
+) -> Figure:
     """Show the curves of runs on the same galaxies side by side, on common axes.
 
     Parameters
@@ -335,7 +358,13 @@ def check_comparable(runs):
             )
 
 
-def plot_confusion_matrix(matrix, *, source=None, size="page", ax=None):
+def plot_confusion_matrix(
+    matrix: NDArray[np.integer[Any]] | Run,
+    *,
+    source: Source | None = None,
+    size: FigureSize = "page",
+    ax: Axes | None = None,
+) -> Figure:
     """Show a confusion matrix as published: rows predicted, columns true, columns sum to 100 %.
 
     Parameters
@@ -415,7 +444,7 @@ def plot_confusion_matrix(matrix, *, source=None, size="page", ax=None):
 PUBLISHED_RECALL = (0.610, 0.956, 0.901, 0.552, 0.786, 0.0, 0.899, 0.635, 0.438, 0.466)
 
 
-def plot_recall(run, *, size="page", ax=None):
+def plot_recall(run: Run, *, size: FigureSize = "page", ax: Axes | None = None) -> Figure:
     """Show the recall of each class with its 95 % interval, beside the published one.
 
     The interval is Wilson's (1927, JASA 22, 209), which behaves for few galaxies and near 0 and 1.
@@ -485,7 +514,7 @@ def wilson_interval(share, n, z=1.96):
     return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
 
 
-def plot_reliability(run, *, size="page", fig=None):
+def plot_reliability(run: Run, *, size: FigureSize = "page", fig: Figure | None = None) -> Figure:
     """Show accuracy against confidence on the test galaxies, and how many have which confidence.
 
     Parameters
@@ -548,7 +577,7 @@ def plot_reliability(run, *, size="page", fig=None):
     return fig
 
 
-def plot_mistakes(run, *, size="page", fig=None):
+def plot_mistakes(run: Run, *, size: FigureSize = "page", fig: Figure | None = None) -> Figure:
     """Show the test galaxies that the network got wrong with the most confidence.
 
     Parameters
@@ -592,7 +621,14 @@ def plot_mistakes(run, *, size="page", fig=None):
     return fig
 
 
-def plot_confusions(run, images, *, count=3, size="page", fig=None):
+def plot_confusions(
+    run: Run,
+    images: Images,
+    *,
+    count: int = 3,
+    size: FigureSize = "page",
+    fig: Figure | None = None,
+) -> Figure:
     """Show the largest confusions on test galaxies: both classes, and what lies between them.
 
     Parameters
@@ -648,7 +684,9 @@ def _strip(images, count, gap=4):
     return strip
 
 
-def plot_votes(images, parameters, *, fig=None):
+def plot_votes(
+    images: Images, parameters: NDArray[np.void], *, fig: Figure | None = None
+) -> Figure:
     """Show simulated galaxies with the share of the volunteers' votes that each class got.
 
     Parameters
@@ -694,7 +732,9 @@ LAYERS = {
 }
 
 
-def plot_network(model, *, size="page", fig=None):
+def plot_network(
+    model: "keras.Model", *, size: FigureSize = "page", fig: Figure | None = None
+) -> Figure:
     """Draw a network as a diagram: a block a layer, with its output's shape and its weights.
 
     Parameters
@@ -772,7 +812,9 @@ def _draw_block(ax, x, width, height, depth, colour):
         ax.add_patch(mpl.patches.Polygon(corners, fc=face, ec="#444444", lw=0.6))
 
 
-def plot_simulated_accuracy(measured, *, size="page", fig=None):
+def plot_simulated_accuracy(
+    measured: dict[str, Any], *, size: FigureSize = "page", fig: Figure | None = None
+) -> Figure:
     """Show accuracy against signal-to-noise and inclination of simulated galaxies.
 
     Parameters
@@ -839,7 +881,14 @@ def accuracy_in_bins(values, right, *, bins=5):
     ]
 
 
-def plot_attribution(model, images, labels=None, *, source=None, fig=None):
+def plot_attribution(
+    model: "keras.Model",
+    images: Images,
+    labels: Labels | None = None,
+    *,
+    source: Source | None = None,
+    fig: Figure | None = None,
+) -> Figure:
     """Show which parts of pictures speak for the class that the network gives them (Grad-CAM).
 
     Parameters
@@ -974,7 +1023,14 @@ def plot_study(runs: list[Run], *, fig: Figure | None = None) -> Figure:
     return fig
 
 
-def save_figures(run, out, *, examples=None, beside=None, size="page"):
+def save_figures(
+    run: Run | PathLike,
+    out: Path,
+    *,
+    examples: Dataset | None = None,
+    beside: Run | PathLike | None = None,
+    size: FigureSize = "page",
+) -> list[Path]:
     """Draw every figure of a run and write each as PNG and as vector graphics.
 
     The same run gives the same bytes with the same matplotlib.
@@ -1036,7 +1092,7 @@ def save_figures(run, out, *, examples=None, beside=None, size="page"):
     return written
 
 
-def save_figure(fig, path):
+def save_figure(fig: Figure, path: Path) -> None:
     """Write a figure, whole or not at all, without date or version in it.
 
     Parameters
