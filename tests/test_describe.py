@@ -167,7 +167,7 @@ def test_mistakes_are_counted(run):
 
 
 @pytest.mark.parametrize(
-    ("confidence", "judged"), [(0.95, "overconfident"), (0.81, "about right"), (0.5, "under")]
+    ("confidence", "judged"), [(0.95, "overconfident"), (0.805, "about right"), (0.5, "under")]
 )
 def test_confidence_is_judged_by_the_accuracy(run, confidence, judged):
     probabilities = np.full((10, 10), (1 - confidence) / 9)
