@@ -59,10 +59,12 @@ def main():
     run = train(
         images, labels, out=arguments.out / "simulated", epochs=arguments.epochs, resume=True
     )
-    simulated = evaluate(run, images, labels)
+    simulated = (
+        run.metrics if (run.path / "metrics.json").exists() else evaluate(run, images, labels)
+    )
     print(f"{simulated['galaxies']} simulated test galaxies: {simulated['accuracy']:.3f}")
     print(f"{len(real_labels)} real galaxies ({arguments.half})")
-    probabilities = predict_proba(run.load_model(), real_images, symmetric=True)
+    probabilities = predict_proba(run.load_model(precision="auto"), real_images, symmetric=True)
     report("simulated galaxies only", real_labels, probabilities)
     mixes = [np.bincount(known, minlength=10) + 1 for known in (labels, other_labels)]
     corrected = shift_prior(probabilities, *mixes)
@@ -88,7 +90,9 @@ def main():
                 resume=True,
                 verbose=False,
             )
-            probabilities = predict_proba(tuned.load_model(), real_images, symmetric=True)
+            probabilities = predict_proba(
+                tuned.load_model(precision="auto"), real_images, symmetric=True
+            )
             report(f"{arguments.fine_tune} real, {name}, seed {seed}", real_labels, probabilities)
 
 
