@@ -48,7 +48,8 @@ SMALLER = (
     (r"--seeds \d+", "--seeds 1"),
     (r"^(train|study) ", r"\1 --epochs 1 "),
     (r"^train ", "train --overwrite "),
-    (r"\bRUN\b|figures/runs/\w+", "runs/mine"),
+    (r"\bRUN\b|figures/runs/\w+|runs/study/seed-0", "runs/mine"),
+    (r"--beside runs/published", "--beside runs/default"),
 )
 LONG = r"galclass (train|study|pack|figures)|make figures"
 
