@@ -16,6 +16,7 @@ Half of the galaxies, by the parity of ``galaxy_id``, was looked at when the sim
 """
 
 import argparse
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -74,7 +75,7 @@ def measure(image):
 CORNER = (slice(0, 14), slice(-14, None))
 
 
-def draw(simulated, real, statistics, path):
+def draw(simulated, real, statistics, origin, path):
     import matplotlib
 
     matplotlib.use("agg")
@@ -97,9 +98,9 @@ def draw(simulated, real, statistics, path):
         ax.set_xlim(*np.percentile(pooled, [0.5, 99.5]))
     figure.suptitle(
         "Share of galaxies below a value, real (black) and simulated (orange), "
-        "and the Kolmogorov-Smirnov statistic"
+        f"and the Kolmogorov-Smirnov statistic\nReal: {origin}"
     )
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, metadata={"Software": None})
 
 
 def main():
@@ -129,7 +130,9 @@ def main():
         row = "".join(f"{value:14.2f}" for value in statistics[label])
         print(f"{label + 1:2d} {name:29s}{len(real[label]):6d}  {row}")
     if arguments.out:
-        draw(simulated, real, statistics, arguments.out)
+        galaxies = sum(map(len, real))
+        origin = f"{Path(arguments.data).name}, {arguments.half} galaxy_id, {galaxies:,} galaxies"
+        draw(simulated, real, statistics, origin, arguments.out)
 
 
 if __name__ == "__main__":

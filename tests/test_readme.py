@@ -48,6 +48,7 @@ SMALLER = (
     (r"--seeds \d+", "--seeds 1"),
     (r"^(train|study) ", r"\1 --epochs 1 "),
     (r"^train ", "train --overwrite "),
+    (r"\bFILE\b", "Galaxy10.h5"),
     (r"\bRUN\b|figures/runs/\w+|runs/study/seed-0", "runs/mine"),
     (r"--beside runs/published", "--beside runs/default"),
 )
