@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 ORANGE, BLUE, GREEN, GREY = "#d55e00", "#0072b2", "#009e73", "#595959"
+LIGHT_BLUE = "#8ec3e6"  # under strokes of the others
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that it is the same everywhere
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": "#dddddd",
-    "legend.frameon": False,
+    "legend.facecolor": "white",
+    "legend.edgecolor": "none",
     "svg.hashsalt": "galclass",
     "pdf.fonttype": 42,
 }
@@ -220,7 +222,7 @@ def plot_class_counts(
         rows = np.arange(len(CLASS_NAMES))
         share = 100 * np.asarray(counts) / max(np.sum(counts), 1)
         public = 100 * np.asarray(CLASS_COUNTS) / sum(CLASS_COUNTS)
-        ax.barh(rows, share, color=BLUE, label=f"here, {np.sum(counts):,} galaxies")
+        ax.barh(rows, share, color=LIGHT_BLUE, label=f"here, {np.sum(counts):,} galaxies")
         name = f"public Galaxy10, {sum(CLASS_COUNTS):,}"
         ax.plot(public, rows, "|", color=ORANGE, ms=1.4 * s.font, mew=2.5, label=name)
         for row, count, one, other in zip(rows, counts, share, public, strict=True):
