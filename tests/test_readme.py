@@ -46,6 +46,7 @@ RULES = (
 SMALLER = (
     (r"--epochs \d+", ""),
     (r"--seeds \d+", "--seeds 1"),
+    (r"--n \d+", "--n 300"),
     (r"^(train|study) ", r"\1 --epochs 1 "),
     (r"^train ", "train --overwrite "),
     (r"\bFILE\b", "Galaxy10.h5"),
