@@ -255,14 +255,13 @@ def evaluate(
     Returns
     -------
     dict
-        As :func:`compute_metrics`, and ``symmetric``, ``plain`` and ``last_epoch``;
-        ``temperature``, fitted on the validation galaxies, and the calibration of the test
-        galaxies without and with it, ``uncalibrated`` and ``calibrated``; ``public_mix``, what
-        the temperature and :func:`galclass.calibration.shift_prior` towards the public file's class
-        fractions give, its ``strength`` chosen on the validation galaxies (None where they lack a
-        class). Also in
-        ``metrics.json``; the probabilities, without the temperature, are in ``predictions.npz``,
-        and the most confident mistakes in ``mistakes.npz``.
+        As :func:`galclass.evaluation.compute_metrics`, and ``symmetric``, ``plain`` and
+        ``last_epoch``; ``temperature``, fitted on the validation galaxies, and the calibration of
+        the test galaxies without and with it, ``uncalibrated`` and ``calibrated``; ``public_mix``,
+        what the temperature and :func:`galclass.calibration.shift_prior` towards the public file's
+        class fractions give, its ``strength`` chosen on the validation galaxies (None where they
+        lack a class). Also in ``metrics.json``; the probabilities, without the temperature, are in
+        ``predictions.npz``, and the most confident mistakes in ``mistakes.npz``.
 
     Raises
     ------
@@ -360,7 +359,7 @@ def for_public_mix(labels, probabilities, counts, strength):
     return {"strength": strength, **headline(labels, shifted)}
 
 
-def evaluate_simulated(run, n=1000, *, seed=None):
+def evaluate_simulated(run: Run, n: int = 1000, *, seed: int | None = None) -> dict[str, Any]:
     """Classify simulated galaxies that the run has not seen, and whose true parameters are known.
 
     Predictions are plain, of one orientation of each galaxy, whatever the recipe says.
@@ -384,6 +383,14 @@ def evaluate_simulated(run, n=1000, *, seed=None):
     ------
     ValueError
         `seed` is that of the run's own galaxies.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> measured = galclass.evaluate_simulated(run, 50)
+    >>> measured["predicted"].shape, measured["parameters"]["signal_to_noise"].shape
+    ((50,), (50,))
     """
     from .simulate import simulate_galaxy10
     from .sources import SIMULATED_FRACTIONS

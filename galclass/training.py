@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from . import __version__
 from ._tensorflow import keras, tf
+from ._types import PathLike, Precision, Source, SplitProtocol
 from .augmentation import augment, draw_warps
 from .evaluation import predict_proba
 from .galaxy10 import CLASS_NAMES, DataError, check_images, check_labels, split
@@ -167,19 +169,19 @@ def train(
     images: ArrayLike,
     labels: ArrayLike,
     *,
-    out,
-    recipe="default",
-    epochs=None,
-    seed=0,
-    split_protocol="stratified",
-    precision="auto",
-    source=None,
-    start=None,
-    resume=False,
-    overwrite=False,
-    verbose=True,
-    on_epoch=None,
-):
+    out: PathLike,
+    recipe: str | Recipe = "default",
+    epochs: int | None = None,
+    seed: int = 0,
+    split_protocol: SplitProtocol = "stratified",
+    precision: Precision = "auto",
+    source: Source | None = None,
+    start: Run | PathLike | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    verbose: bool = True,
+    on_epoch: Callable[[list[dict[str, float]]], None] | None = None,
+) -> Run:
     """Train the network into a run folder.
 
     Parameters
@@ -228,6 +230,18 @@ def train(
     RunError
         `out` is in the way, holds another run than the one to resume, or cannot be written;
         `start` is no finished run.
+
+    Examples
+    --------
+    One epoch on a few simulated galaxies, to see that all works:
+
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=200)
+    >>> run = galclass.train(
+    ...     images, labels, source=source, out="runs/tried", epochs=1, verbose=False
+    ... )
+    >>> run.manifest["status"], len(run.history["val_accuracy"])
+    ('complete', 1)
     """
     out = Path(out).expanduser()
     images = check_images(images)
@@ -303,9 +317,9 @@ def train(
             session.save_best(out / "model.keras")
             write_history(out / "history.csv", rows)
         while len(rows) < recipe.epochs and not _out_of_patience(rows, recipe.patience):
-            start = time.perf_counter()
+            begun = time.perf_counter()
             rows.append(session.run_epoch(len(rows) + 1, verbose))
-            seconds += time.perf_counter() - start
+            seconds += time.perf_counter() - begun
             better = len(rows) == best_epoch(rows)
             if better:
                 session.keep_best()
