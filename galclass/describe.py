@@ -4,9 +4,12 @@ The sentences are chosen by the numbers, so that they are true of any data and a
 """
 
 from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ._types import Images, Labels, Source
 from .evaluation import FEW, top_confusions
 from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, check_labels
 from .plotting import (
@@ -16,6 +19,11 @@ from .plotting import (
     describe_source,
     wilson_interval,
 )
+from .runs import Run
+
+if TYPE_CHECKING:
+    import keras
+    from astropy.table import Table
 
 # The questions of Galaxy Zoo 2 (Willett et al. 2013, figure 1) that lead to each class, with their
 # answers.
@@ -59,7 +67,7 @@ def dividing_question(one, other):
     return next(q for q, answer in TREE[one].items() if TREE[other].get(q) != answer)
 
 
-def describe_data(source):
+def describe_data(source: Source) -> Words:
     """Which galaxies all that follows is about.
 
     Parameters
@@ -70,6 +78,13 @@ def describe_data(source):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=20)
+    >>> print(galclass.describe_data(source))
+    **This notebook ran on: Simulated galaxies, not observed ones: 20.** What is found below ...
     """
     caution = {
         "simulated": "What is found below holds for simulated galaxies.",
@@ -82,7 +97,7 @@ def describe_data(source):
     return Words(f"**This notebook ran on: {describe_source(source)}.** {caution}")
 
 
-def describe_classes(labels):
+def describe_classes(labels: Labels) -> Words:
     """The commonest and the rarest class, and what guessing would reach.
 
     Parameters
@@ -92,6 +107,13 @@ def describe_classes(labels):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=20)
+    >>> print(galclass.describe_classes(labels))
+    Of 20 galaxies, ... has ..., ... (in the public file ... of 21,785). Who called every galaxy ...
     """
     counts = np.bincount(check_labels(labels), minlength=len(CLASS_NAMES))
     most, least = int(counts.argmax()), int(counts.argmin())
@@ -104,7 +126,7 @@ def describe_classes(labels):
     )
 
 
-def describe_network(model):
+def describe_network(model: "keras.Model") -> Words:
     """How many weights a network has, and where.
 
     Parameters
@@ -114,6 +136,12 @@ def describe_network(model):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> print(galclass.describe_network(galclass.build_cnn()))
+    1,799,964 weights, of which ... % are in one layer, ...
     """
     total = model.count_params()
     largest = max(model.layers, key=lambda layer: layer.count_params())
@@ -125,7 +153,7 @@ def describe_network(model):
     )
 
 
-def describe_history(run):
+def describe_history(run: Run) -> Words:
     """Which epoch was the best, and whether the network learned by heart after it.
 
     Parameters
@@ -135,6 +163,13 @@ def describe_history(run):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> print(galclass.describe_history(run))
+    The weights of epoch 1 of 1 are kept: ... % of the validation galaxies are right there, ...
     """
     history = run.history
     best = int(np.lexsort((history["val_loss"], -history["val_accuracy"]))[0])
@@ -164,7 +199,7 @@ def describe_history(run):
     return Words(words)
 
 
-def describe_test(run):
+def describe_test(run: Run) -> Words:
     """Accuracy with its interval, balanced accuracy, and what they may be compared with.
 
     Parameters
@@ -175,6 +210,13 @@ def describe_test(run):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> print(galclass.describe_test(run))
+    **... % of 45 test galaxies are right (95 % interval ... %)**, where calling all of them ...
     """
     metrics, kind = run.metrics, run.manifest["source"]["kind"]
     commonest = max(row["support"] for row in metrics["classes"]) / metrics["galaxies"]
@@ -193,7 +235,7 @@ def describe_test(run):
     )
 
 
-def describe_questions(run):
+def describe_questions(run: Run) -> Words:
     """At which questions of Galaxy Zoo the wrong test galaxies part from the volunteers.
 
     Parameters
@@ -204,6 +246,13 @@ def describe_questions(run):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> print(galclass.describe_questions(run))
+    Of the ... test galaxies that are wrong, network and volunteers part in ... % at ...
     """
     matrix = np.array(run.metrics["confusion_matrix"])
     times = Counter()
@@ -219,7 +268,7 @@ def describe_questions(run):
     )
 
 
-def describe_confusions(run, count=3):
+def describe_confusions(run: Run, count: int = 3) -> Words:
     """The largest confusions, and the question of Galaxy Zoo that divides the two classes.
 
     Parameters
@@ -231,6 +280,14 @@ def describe_confusions(run, count=3):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> print(galclass.describe_confusions(run, 1))
+    The largest confusions:
+    - ... % of the ... test galaxies of ... are called ...; the volunteers' answers part at ...
     """
     lines = [
         f"- {_percent(share, 0)} of the {n:,} test galaxies of {_class(true)} are called "
@@ -242,7 +299,7 @@ def describe_confusions(run, count=3):
     return Words("\n".join(["The largest confusions:", "", *lines]))
 
 
-def describe_recall(run):
+def describe_recall(run: Run) -> Words:
     """The best and the worst recognised class, and which classes are too rare to tell.
 
     Parameters
@@ -253,6 +310,13 @@ def describe_recall(run):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> print(galclass.describe_recall(run))
+    Best recognised is ... %); worst is ... Fewer than 10 test galaxies, too few to tell: class ...
     """
     rows = run.metrics["classes"]
     told = [c for c, row in enumerate(rows) if row["support"] >= FEW]
@@ -283,7 +347,7 @@ def describe_recall(run):
     return Words(" ".join(parts))
 
 
-def describe_mistakes(run):
+def describe_mistakes(run: Run) -> Words:
     """How many test galaxies are wrong, and at which question the confident mistakes part.
 
     Parameters
@@ -294,6 +358,13 @@ def describe_mistakes(run):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.describe_mistakes(run)
+    '... of 45 test galaxies are wrong; the ... shown got ... % to ... %. ...'
     """
     metrics, wrong = run.metrics, run.mistakes
     n = round(metrics["galaxies"] * (1 - metrics["accuracy"]))
@@ -310,7 +381,7 @@ def describe_mistakes(run):
     )
 
 
-def describe_attribution(model, images):
+def describe_attribution(model: "keras.Model", images: Images) -> Words:
     """How much of the evidence lies where the galaxy is.
 
     Parameters
@@ -322,6 +393,13 @@ def describe_attribution(model, images):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(2)
+    >>> print(galclass.describe_attribution(galclass.load_pretrained(), images))
+    In these 2 pictures, ... % of the evidence lies in the central quarter of the picture ...
     """
     from .attribution import grad_cam
 
@@ -339,7 +417,7 @@ def describe_attribution(model, images):
     )
 
 
-def describe_reliability(run):
+def describe_reliability(run: Run) -> Words:
     """Whether the network is too sure of itself, and what the temperature changes.
 
     Parameters
@@ -350,6 +428,13 @@ def describe_reliability(run):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> print(galclass.describe_reliability(run))
+    Its mean confidence is ... % where ... % are right: ... The temperature ... %.
     """
     metrics = run.metrics
     confidence = float(run.predictions["probabilities"].max(axis=1).mean())
@@ -365,7 +450,7 @@ def describe_reliability(run):
     )
 
 
-def describe_comparison(runs):
+def describe_comparison(runs: list[Run]) -> Words:
     """Which of two runs is right more often on the same test galaxies, and whether by chance.
 
     The chance is that of an exact McNemar test (1947, Psychometrika 12, 153): of the galaxies on
@@ -384,6 +469,13 @@ def describe_comparison(runs):
     ------
     ValueError
         Not two runs, or runs on different galaxies.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> runs = [galclass.load_run("runs/default"), galclass.load_run("runs/mine")]
+    >>> print(galclass.describe_comparison(runs))
+    On the same 45 test galaxies, ... alone is right on ... (p = ...). One seed each: ...
     """
     from scipy.stats import binomtest
 
@@ -409,7 +501,7 @@ def describe_comparison(runs):
     )
 
 
-def describe_simulated_accuracy(measured):
+def describe_simulated_accuracy(measured: dict[str, Any]) -> Words:
     """Accuracy in the lowest and the highest bins of signal-to-noise and inclination.
 
     Parameters
@@ -420,6 +512,13 @@ def describe_simulated_accuracy(measured):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> print(galclass.describe_simulated_accuracy(galclass.evaluate_simulated(run, 50)))
+    These 50 galaxies are simulated for this figure alone; the network was trained on ...
     """
     right, parameters = measured["labels"] == measured["predicted"], measured["parameters"]
     spirals = parameters["kind"] == "spiral"
@@ -449,7 +548,7 @@ def describe_simulated_accuracy(measured):
     return Words(words)
 
 
-def describe_votes(parameters):
+def describe_votes(parameters: NDArray[np.void]) -> Words:
     """How clear the majority of the volunteers was.
 
     Parameters
@@ -460,6 +559,13 @@ def describe_votes(parameters):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, true = galclass.simulate_galaxy10(4, return_parameters=True)
+    >>> print(galclass.describe_votes(true))
+    The clearest of these majorities is ... %, the narrowest ... %, with ... % for the next ...
     """
     votes = np.sort(parameters["votes"], axis=1)
     narrow = int(votes[:, -1].argmin())
@@ -471,7 +577,7 @@ def describe_votes(parameters):
     )
 
 
-def describe_predictions(table):
+def describe_predictions(table: "Table") -> Words:
     """Of which pictures a network is the most and the least sure.
 
     Parameters
@@ -482,6 +588,14 @@ def describe_predictions(table):
     Returns
     -------
     Words
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(4)
+    >>> table = galclass.predict(galclass.load_pretrained(), images)
+    >>> print(galclass.describe_predictions(table))
+    4 of 4 pictures could be read. It is most sure of ... It is least sure of ...
     """
     good = table[table["error"] == ""]
     if not len(good):

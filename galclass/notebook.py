@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from .runs import Run, RunError, load_run, whole_file
 
@@ -86,7 +87,7 @@ def execute(notebook, out, *, parameters, resume=False, overwrite=False):
     return executed
 
 
-def show_curves(history):
+def show_curves(history: Run | list[Any]) -> None:
     """Draw the curves of a training in place of what the notebook's cell showed before.
 
     Give it to ``galclass.train(..., on_epoch=galclass.show_curves)`` to watch, and call it with the
@@ -101,6 +102,14 @@ def show_curves(history):
     ------
     ImportError
         Not in a notebook: IPython is missing.
+
+    Examples
+    --------
+    The last line is what a terminal shows; a notebook shows the figure:
+
+    >>> import galclass
+    >>> galclass.show_curves(galclass.load_run("runs/mine"))
+    Figure(...)
     """
     try:
         from IPython.display import clear_output, display

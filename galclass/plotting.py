@@ -138,6 +138,13 @@ def plot_examples(
         Images without labels, or not as many of the one as of the other.
     ValueError
         `per_class` is less than 1, or another size.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, source = galclass.load_data("simulated", n=200)
+    >>> figure = galclass.plot_examples(images, labels, source=source)
+    >>> figure.savefig("examples.png")
     """
     if isinstance(images, Run):
         source = images.manifest["source"]
@@ -316,6 +323,12 @@ def plot_comparison(
     ------
     ValueError
         Fewer than two runs, or runs on different galaxies or splits.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> runs = [galclass.load_run("runs/default"), galclass.load_run("runs/mine")]
+    >>> galclass.plot_comparison(runs).savefig("comparison.png")
     """
     check_comparable(runs)
     with style(size) as s:
@@ -529,6 +542,12 @@ def plot_reliability(run: Run, *, size: FigureSize = "page", fig: Figure | None 
     matplotlib.figure.Figure
         Accuracy before and after the temperature, in bins of at least ten galaxies; the numbers
         are those after it.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_reliability(run).savefig("reliability.png")
     """
     labels, raw = run.predictions["labels"], run.predictions["probabilities"]
     temperature = run.metrics["temperature"]
@@ -648,6 +667,13 @@ def plot_confusions(
         In each row three galaxies of the one class that are recognised, three that are called the
         other class, and three of the other class that are recognised, those with the highest
         probability first.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> images, labels, source = galclass.load_data("simulated", n=300)
+    >>> galclass.plot_confusions(run, images).savefig("confusions.png")
     """
     confusions = top_confusions(run, count)
     labels, probabilities = run.predictions["labels"], run.predictions["probabilities"]
@@ -700,6 +726,12 @@ def plot_votes(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels, true = galclass.simulate_galaxy10(4, return_parameters=True)
+    >>> galclass.plot_votes(images, true).savefig("votes.png")
     """
     from .simulate import AGREEMENT
 
@@ -750,6 +782,11 @@ def plot_network(
     matplotlib.figure.Figure
         The front of a block is as high as the layer's pictures, in pixels; its depth grows with
         the logarithm of the number of channels or units.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> galclass.plot_network(galclass.build_cnn()).savefig("network.png")
     """
     blocks = [("picture", "#ffffff", tuple(model.input_shape[1:]), 0)]
     for layer in model.layers:
@@ -829,6 +866,13 @@ def plot_simulated_accuracy(
     matplotlib.figure.Figure
         Points are the accuracy, in bins of equally many galaxies, with Wilson's 95 % interval; the
         right panel has the spirals alone.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> measured = galclass.evaluate_simulated(run, 50)
+    >>> galclass.plot_simulated_accuracy(measured).savefig("simulated_accuracy.png")
     """
     right = measured["labels"] == measured["predicted"]
     parameters = measured["parameters"]
@@ -1059,6 +1103,14 @@ def save_figures(
         A file of the run is missing, or one cannot be written.
     ValueError
         Another size, or the runs have different galaxies.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import galclass
+    >>> paths = galclass.save_figures("runs/mine", Path("figures"))
+    >>> [path.name for path in paths][:3]
+    ['examples.png', 'class_counts.png', 'history.png']
     """
     run = run if isinstance(run, Run) else load_run(run)
     out = Path(out)

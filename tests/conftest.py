@@ -76,5 +76,7 @@ def newcomer(simulated_run, tmp_path, monkeypatch):
     )
     monkeypatch.setattr("pooch.os_cache", lambda _: tmp_path / "cache")
     monkeypatch.setenv("GALCLASS_DATA", str(tmp_path / "Galaxy10.h5"))
+    # Outside of notebooks it prints a terminal's control characters.
+    monkeypatch.setattr("IPython.display.clear_output", lambda wait: None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
