@@ -1121,7 +1121,7 @@ def save_figures(
         figures["examples"] = plot_examples(run, size=size)
     else:
         images, labels, source = examples
-        for name, per_class in (("examples", 1), ("examples_by_class", 7)):
+        for name, per_class in (("examples", 1), ("examples_by_class", 8)):
             figures[name] = plot_examples(
                 images, labels, per_class=per_class, source=source, size=size
             )
