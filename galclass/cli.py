@@ -298,7 +298,14 @@ def predict(
         network = load_pretrained(precision=precision.value)
     else:
         network = load_run(run)
-    table = predict(network, pictures, symmetric=symmetric, crop=crop, progress=sys.stderr.isatty())
+    table = predict(
+        network,
+        pictures,
+        symmetric=symmetric,
+        precision=precision.value,
+        crop=crop,
+        progress=sys.stderr.isatty(),
+    )
     for row in table:
         shown = row["error"] or f"{row['class_name']}, {100 * row['probability']:.1f} %"
         typer.echo(f"{row['source']}: {shown}")

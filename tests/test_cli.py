@@ -1,6 +1,7 @@
 import sys
 
 import pytest
+from PIL import Image
 
 from galclass import cli, load_galaxy10, load_run
 from galclass.galaxy10 import write_galaxy10
@@ -107,3 +108,15 @@ def test_pictures_are_classified_offline_into_a_table_and_figures(
     assert gallery.read_bytes()[:4] == maps.read_bytes()[:4] == b"%PDF"
     assert _run(monkeypatch, *arguments) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_predict_computes_a_run_in_the_precision_asked_for(monkeypatch, trained, tmp_path):
+    asked = []
+    model = trained.load_model()
+    monkeypatch.setattr(
+        "galclass.runs.Run.load_model", lambda _, **settings: asked.append(settings) or model
+    )
+    Image.new("RGB", (69, 69)).save(tmp_path / "one.png")
+    arguments = [tmp_path / "one.png", "--run", trained.path, "--precision", "bfloat16"]
+    assert _run(monkeypatch, "predict", *arguments) == 0
+    assert asked == [{"precision": "bfloat16"}]
