@@ -17,10 +17,10 @@ from galclass import RECIPES, load_data, train
 from galclass.evaluation import compute_metrics, predict_proba
 from galclass.training import describe_split
 
-# Adam needs the clipping that Muon does without.
+# Adam is given what suits it: half the rate of Muon, and gradients clipped.
 VARIANTS = {
     "default": {},
-    "Adam instead of Muon": {"optimizer": "adam", "gradient_clip": 1.0},
+    "Adam instead of Muon": {"optimizer": "adam", "learning_rate": 0.001, "gradient_clip": 1.0},
     "published dropout (0.5, 0.3)": {"dropout": 0.5, "dense_dropout": 0.3},
     "no flips and turns": {"symmetries": False},
     "also free rotation, zoom, shift": {"rotation": 180.0, "zoom": 0.1, "shift": 2.0},

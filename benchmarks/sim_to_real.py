@@ -24,7 +24,7 @@ from galclass.calibration import shift_prior
 from galclass.evaluation import compute_metrics, evaluate, predict_proba
 from galclass.galaxy10 import CLASS_NAMES
 
-# As many steps on 500 galaxies as matter, and batches that suit them.
+# A few hundred galaxies need more epochs, of smaller batches.
 FEW = {"epochs": 60, "batch_size": 32, "learning_rate": 0.001}
 
 
