@@ -34,7 +34,7 @@ figures: .venv/ready  ## draw the README's figures from a run: make figures RUN=
 
 lock:  ## pin all requirements anew (needs uv)
 	echo 'tensorflow>=2.21' | uv pip compile pyproject.toml - --universal --python-version 3.10 \
-	  --extra notebook --extra test --extra docs --upgrade --no-annotate \
+	  --extra notebook --extra ray --extra test --extra docs --upgrade --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements-lock.txt
 
 clean:  ## delete .venv; runs and data stay

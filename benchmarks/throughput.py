@@ -51,8 +51,8 @@ def published_way(images, labels):
     return steps
 
 
-def in_pytorch(images, labels):
-    """The same network in PyTorch, float32, channels last."""
+def in_pytorch(precision, images, labels):
+    """The same network in PyTorch, channels last; under ``autocast`` where it is not float32."""
     import torch
     from torch import nn
 
@@ -73,7 +73,9 @@ def in_pytorch(images, labels):
     def steps(count):
         for k in range(count):
             batch = slice(k * BATCH % 1024, k * BATCH % 1024 + BATCH)
-            loss = nn.functional.cross_entropy(model(pictures[batch] / 255), classes[batch])
+            with torch.autocast("cpu", getattr(torch, precision), enabled=precision != "float32"):
+                logits = model(pictures[batch] / 255)
+            loss = nn.functional.cross_entropy(logits.float(), classes[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -113,7 +115,8 @@ def main():
         f"galclass, default recipe, {auto} (auto)": our_recipe("default", auto, images, labels),
     }
     try:
-        contenders["PyTorch, float32"] = in_pytorch(images, labels)
+        for precision in dict.fromkeys(("float32", auto)):
+            contenders[f"PyTorch, {precision}"] = in_pytorch(precision, images, labels)
     except ImportError:
         print("PyTorch is not installed and is left out\n")
     limit = matrix_limit(auto)

@@ -2,46 +2,20 @@
 
 TensorFlow writes about missing GPUs and about oneDNN to the process's standard error before its
 own log settings apply (https://github.com/tensorflow/tensorflow/issues/100442); a notebook shows
-that in red. What is written is shown after all when the import fails.
+that in red.
 """
 
 import contextlib
 import os
-import sys
-import tempfile
 
-
-@contextlib.contextmanager
-def _quiet():
-    try:
-        sys.stderr.flush()
-        stderr = os.dup(2)
-    except (
-        AttributeError,
-        OSError,
-        ValueError,
-    ):  # No standard error, as in some windowed programs.
-        yield
-        return
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            notes.seek(0)
-            os.write(stderr, notes.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
+from ._stderr import quiet
 
 # Sums are split among the threads of an operation, so that the last bits of a result depend on
 # their number: a fixed one gives the same weights on machines with other numbers of cores. Four
 # costs about 5 % on two cores. TensorFlow's variable TF_NUM_INTRAOP_THREADS chooses another.
 THREADS = 4
 
-with _quiet():
+with quiet():
     import keras
     import tensorflow as tf
 

@@ -3,7 +3,7 @@
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -27,6 +27,10 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")]
+Address = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Of the Ray cluster. Default: RAY_ADDRESS, or Ray on this machine."),
+]
 
 
 class Precision(str, Enum):
@@ -43,6 +47,13 @@ class RecipeName(str, Enum):
 
     default = "default"
     published = "published"
+
+
+class Engine(str, Enum):
+    """Where the work is done."""
+
+    local = "local"
+    ray = "ray"
 
 
 class SplitProtocol(str, Enum):
@@ -165,12 +176,21 @@ def study(
     out: Annotated[Path, typer.Option(help="Folder for the runs of the study.")],
     data: Data = "galaxy10",
     recipe: RecipeName = RecipeName.default,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 5,
+    seeds: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Number of seeds. Default: 5, unless --folds is given."),
+    ] = None,
+    folds: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=2, help="Cross-validate by so many folds instead."),
+    ] = None,
     epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
     n: Galaxies = 4000,
     precision: Precision = Precision.auto,
+    engine: Annotated[Engine, typer.Option(help="Train here, or on Ray.")] = Engine.local,
+    address: Address = None,
 ):
-    """Train a recipe with several seeds; a stopped study goes on where it was."""
+    """Train a recipe with several seeds or folds; a stopped study goes on where it was."""
     from .plotting import plot_study, save_figure
     from .sources import load_data
     from .studies import load_study, study
@@ -181,6 +201,9 @@ def study(
         labels,
         out=out,
         seeds=seeds,
+        folds=folds,
+        engine=engine.value,
+        address=address,
         recipe=recipe.value,
         epochs=epochs,
         precision=precision.value,
@@ -190,7 +213,8 @@ def study(
     for key, mean in summary["mean"].items():
         spread = "" if summary["std"][key] is None else f" ± {summary['std'][key]:.4f}"
         typer.echo(f"{key:20s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")
-    typer.echo(f"{len(summary['seeds'])} seeds, {summary['galaxies']:,} test galaxies, {out}")
+    kind = "seeds" if folds is None else "folds"
+    typer.echo(f"{len(summary['seeds'])} {kind}, {summary['galaxies']:,} test galaxies, {out}")
 
 
 @app.command()
@@ -239,7 +263,10 @@ def verify(
 def predict(
     pictures: Annotated[
         Optional[list[Path]],  # noqa: UP045
-        typer.Argument(help="Pictures (JPEG, PNG, TIFF) or a directory of them."),
+        typer.Argument(
+            help="Pictures (JPEG, PNG, TIFF) or a directory of them; or one source: Parquet with "
+            "columns id and image, or HDF5 in Galaxy10's layout."
+        ),
     ] = None,
     position: Annotated[
         Optional[str],  # noqa: UP045
@@ -254,8 +281,13 @@ def predict(
         typer.Option(help="A run folder. Default: the network that comes with galclass."),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--out", "-o", help="Table to write: .ecsv .csv .fits .parquet .xml."),
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--out",
+            "-o",
+            help="Table to write: .ecsv .csv .fits .parquet .xml; or NAME.parquet/, a folder to "
+            "write it to in parts, where a stopped run goes on.",
+        ),
     ] = None,
     gallery: Annotated[
         Optional[Path],  # noqa: UP045
@@ -271,36 +303,73 @@ def predict(
     ] = None,
     symmetric: Annotated[bool, typer.Option(help="Average over the eight flips and turns.")] = True,
     precision: Precision = Precision.auto,
+    engine: Annotated[
+        Engine, typer.Option(help="Classify here, or on Ray, which needs -o NAME.parquet/.")
+    ] = Engine.local,
+    address: Address = None,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Processes on Ray. Default: one a CPU, or one a GPU."),
+    ] = None,
+    part_rows: Annotated[int, typer.Option(min=1, help="Pictures in a part.")] = 1000,
     overwrite: Overwrite = False,
 ):
     """Classify pictures of galaxies."""
     from .cutouts import list_pictures, prepare, sdss_cutout
+    from .distributed import check_engine
     from .plotting import plot_attribution, plot_predictions, save_figure
-    from .prediction import predict, table_format, write_table
+    from .prediction import load_network, predict, table_format, write_table
     from .runs import load_run
+    from .survey import count_rows, is_survey, list_parts, predict_parts
 
+    check_engine(engine.value, address, workers)
     if (bool(pictures) + (position is not None) + (name is not None)) != 1:
         raise ValueError("give either pictures, --position or --name")
+    source = pictures[0] if pictures and len(pictures) == 1 and is_survey(pictures[0]) else None
+    if engine is Engine.ray or (out is not None and out.endswith("/")):
+        if source is None or out is None or gallery or attribution:
+            raise ValueError(
+                "parts are written of one SOURCE (a directory, Parquet or HDF5) with "
+                "-o NAME.parquet/ and without figures"
+            )
+        folder = predict_parts(
+            None if run is None else load_run(run),
+            source,
+            out,
+            symmetric=symmetric,
+            precision=precision.value,
+            crop=crop,
+            part_rows=part_rows,
+            engine=engine.value,
+            address=address,
+            workers=workers,
+            overwrite=overwrite,
+            progress=sys.stderr.isatty(),
+        )
+        parts = list_parts(source, rows=part_rows)
+        typer.echo(f"{count_rows(parts):,} pictures in {len(parts):,} parts in {folder}")
+        return
+    out = None if out is None else Path(out)
     for path in (out, gallery, attribution):
         if path is not None and path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists; choose another name or give --overwrite")
     if out is not None:
         table_format(out, overwrite=overwrite)
-    if pictures:
-        pictures = [one for path in pictures for one in list_pictures(path)]
+    given: Any
+    if source is not None and not source.is_dir():
+        if gallery or attribution:
+            raise ValueError("--gallery and --attribution show pictures, not rows of a file")
+        given = source
+    elif pictures:
+        given = [one for path in pictures for one in list_pictures(path)]
     elif name is not None:
-        pictures = [sdss_cutout(name)]
+        given = [sdss_cutout(name)]
     else:
-        pictures = [sdss_cutout(*_position(position))]
-    if run is None:
-        from .pretrained import load_pretrained
-
-        network = load_pretrained(precision=precision.value)
-    else:
-        network = load_run(run)
+        given = [sdss_cutout(*_position(position))]
+    network = None if run is None else load_run(run)
     table = predict(
         network,
-        pictures,
+        given,
         symmetric=symmetric,
         precision=precision.value,
         crop=crop,
@@ -312,10 +381,10 @@ def predict(
     if out is not None:
         write_table(table, out, overwrite=overwrite)
     if gallery is not None:
-        save_figure(plot_predictions(table, pictures, crop=crop), gallery)
+        save_figure(plot_predictions(table, given, crop=crop), gallery)
     if attribution is not None:
-        good = [one for one, error in zip(pictures, table["error"], strict=True) if not error]
-        model = network if run is None else network.load_model()
+        good = [one for one, error in zip(given, table["error"], strict=True) if not error]
+        model, _ = load_network(network, precision.value)
         save_figure(plot_attribution(model, prepare(good[:10], crop=crop)), attribution)
 
 

@@ -54,9 +54,10 @@ def prepare(pictures: Pictures, *, crop: float | None = None) -> Images:
     Parameters
     ----------
     pictures : picture, sequence of pictures, or ndarray of uint8, shape (n, height, width, 3)
-        A picture is the path of a JPEG, PNG or TIFF file; a PIL image; an array of uint8 of shape
-        (height, width, 3); or a tuple (g, r, i) of paths of FITS images or of 2-D arrays, aligned
-        and in nanomaggies per pixel, which :func:`galclass.cutouts.lupton_rgb` makes into a
+        A picture is the path of a JPEG, PNG or TIFF file, or the bytes of one; a PIL image; an
+        array of uint8 of shape (height, width, 3); or a tuple (g, r, i) of paths of FITS images or
+        of 2-D arrays, aligned and in nanomaggies per pixel, which
+        :func:`galclass.cutouts.lupton_rgb` makes into a
         picture. A path may also name a directory: all pictures in it, by name.
     crop : float, optional
         Side of the central square to keep, as a fraction of the shorter side of the picture.
@@ -119,10 +120,36 @@ def iter_prepared(pictures, *, crop=None):
     FileNotFoundError, DataError
         `pictures` is a path that does not exist, or a directory without pictures.
     """
+    named = ((_name(number, one), one) for number, one in enumerate(list_pictures(pictures)))
+    return prepare_named(named, crop=crop)
+
+
+def prepare_named(named, *, crop=None, threads=None):
+    """Prepare pictures that have names, as :func:`iter_prepared` does.
+
+    Parameters
+    ----------
+    named : iterable of tuple
+        ``(source, picture)``; in place of a picture may be the DataError that reading it gave.
+    crop
+        As in :func:`prepare`.
+    threads : int, optional
+        Threads that decode. Default: one a CPU of the machine.
+
+    Yields
+    ------
+    source, image, error
+        As :func:`iter_prepared`.
+
+    Raises
+    ------
+    ValueError
+        `crop` is out of range.
+    """
     if crop is not None and not 0 < crop <= 1:
         raise ValueError(f"crop={crop}, expected a fraction of the field: 0 < crop <= 1")
-    numbered = enumerate(list_pictures(pictures))
-    return _in_threads(lambda item: _prepare_one(item[0], item[1], crop), numbered)
+    threads = threads or os.cpu_count() or 1
+    return _in_threads(lambda item: _prepare_one(item[0], item[1], crop), named, threads)
 
 
 def list_pictures(pictures):
@@ -143,7 +170,7 @@ def list_pictures(pictures):
         if not found:
             raise DataError(f"no picture in {path}; expected files named *{', *'.join(SUFFIXES)}")
         return found
-    single = isinstance(pictures, Image.Image) or _is_bands(pictures)
+    single = isinstance(pictures, Image.Image | bytes) or _is_bands(pictures)
     if single or (isinstance(pictures, np.ndarray) and pictures.ndim < 4):
         return [pictures]
     return pictures
@@ -299,9 +326,9 @@ def sdss_cutout(
     return target
 
 
-def _in_threads(function, items):
+def _in_threads(function, items, threads):
     """Map over an iterator in order, at most LOOKAHEAD items ahead of the reader."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         items, waiting = iter(items), deque()
         try:
             waiting.extend(pool.submit(function, i) for i in itertools.islice(items, LOOKAHEAD))
@@ -312,10 +339,15 @@ def _in_threads(function, items):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _prepare_one(number, picture, crop):
+def _name(number, picture):
     names = picture if isinstance(picture, tuple) else (picture,)
     paths = [os.fspath(name) for name in names if isinstance(name, str | os.PathLike)]
-    source = ", ".join(paths) or f"picture {number}"
+    return ", ".join(paths) or f"picture {number}"
+
+
+def _prepare_one(source, picture, crop):
+    if isinstance(picture, DataError):
+        return source, None, picture
     try:
         return source, _resize(_read(picture, source), crop, source), None
     except (DataError, FileNotFoundError) as error:
@@ -329,12 +361,15 @@ def _read(picture, source):
         return Image.fromarray(lupton_rgb(*bands))
     if isinstance(picture, str | os.PathLike):
         return _read_file(Path(picture).expanduser(), source)
+    if isinstance(picture, bytes):
+        return _decode(io.BytesIO(picture), source)
     if isinstance(picture, Image.Image):
         return _to_rgb(picture, source)
     if not isinstance(picture, np.ndarray):
         raise DataError(
-            f"{source}: a {type(picture).__name__}, expected a path, a PIL image, an array of "
-            "shape (height, width, 3) or a tuple (g, r, i) of FITS paths or arrays"
+            f"{source}: a {type(picture).__name__}, expected a path, bytes of a picture, a "
+            "PIL image, an array of shape (height, width, 3) or a tuple (g, r, i) of FITS paths or "
+            "arrays"
         )
     if picture.ndim == 2:
         raise DataError(f"{source}: shape {picture.shape}, {NO_COLOUR}")
@@ -353,8 +388,12 @@ def _read_file(path, source):
         raise DataError(f"{path} is a directory, expected a picture; give its name alone")
     if _is_fits(path):
         raise DataError(f"{path} is one FITS image; give a tuple of three: (g, r, i)")
+    return _decode(path, source)
+
+
+def _decode(file, source):
     try:
-        with Image.open(path, formats=("JPEG", "PNG", "TIFF")) as image:
+        with Image.open(file, formats=("JPEG", "PNG", "TIFF")) as image:
             # Pillow itself only warns up to twice its limit, and refuses above.
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")

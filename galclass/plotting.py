@@ -1055,6 +1055,8 @@ def plot_study(runs: list[Run], *, fig: Figure | None = None) -> Figure:
         axes = fig.subplots(1, 2)
         for run, colour in zip(runs, itertools.cycle((BLUE, ORANGE, GREEN, GREY)), strict=False):
             name = f"{run.manifest['recipe_name']}, seed {run.manifest['seed']}"
+            if run.manifest["split"]["protocol"].startswith("fold"):
+                name = f"{run.manifest['recipe_name']}, {run.manifest['split']['protocol']}"
             history = run.history
             axes[0].plot(history["epoch"], history["val_loss"], color=colour, lw=1.2)
             axes[1].plot(

@@ -2,16 +2,16 @@
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ._types import PathLike, Precision
+from ._types import Engine, PathLike, Precision
 from .calibration import apply_temperature
 from .cutouts import Pictures, iter_prepared, list_pictures
 from .evaluation import predict_proba
-from .galaxy10 import CLASS_NAMES, IMAGE_SHAPE, DataError, check_images
-from .runs import Run, load_run, whole_file
+from .galaxy10 import CLASS_NAMES, IMAGE_SHAPE, DataError, check_images, sha256_of
+from .runs import Run, RunError, load_run, weights_sha256, whole_file
 
 if TYPE_CHECKING:
     import keras
@@ -30,8 +30,28 @@ FORMATS = {
 NO_CLASS = 255
 
 
+@overload
 def predict(
-    model_or_run: "keras.Model | Run | PathLike",
+    model_or_run: "keras.Model | Run | PathLike | None",
+    pictures: Pictures,
+    *,
+    out: None = None,
+    **settings: Any,
+) -> "Table": ...
+
+
+@overload
+def predict(
+    model_or_run: "keras.Model | Run | PathLike | None",
+    pictures: PathLike,
+    *,
+    out: PathLike,
+    **settings: Any,
+) -> Path: ...
+
+
+def predict(
+    model_or_run: "keras.Model | Run | PathLike | None",
     pictures: Pictures,
     *,
     symmetric: bool = True,
@@ -39,17 +59,23 @@ def predict(
     batch_size: int = 64,
     crop: float | None = None,
     progress: bool = False,
-) -> "Table":
+    out: PathLike | None = None,
+    engine: Engine = "local",
+    **parts: Any,
+) -> Any:
     """Classify pictures of galaxies.
 
     Parameters
     ----------
-    model_or_run : keras.Model, galclass.runs.Run, str or path-like
-        A network of ten classes, a run or the path of its folder. The probabilities of an
-        evaluated run are calibrated with the temperature that its metrics hold.
+    model_or_run : keras.Model, galclass.runs.Run, str, path-like or None
+        A network of ten classes, a run or the path of its folder, or None: the network that comes
+        with galclass. The probabilities of an evaluated run are calibrated with the temperature
+        that its metrics hold.
     pictures : str, path-like, sequence or iterator of pictures, or ndarray of uint8
         A picture or a directory of them, or any number in any form that
         :func:`galclass.cutouts.prepare` takes. An array of shape (n, 69, 69, 3) is taken as it is.
+        Or the path of a Parquet file with encoded pictures or of an HDF5 file in Galaxy10's
+        layout, see :func:`galclass.survey.list_parts`.
     symmetric : bool, default True
         Average the probabilities over the eight flips and quarter turns of each picture.
     precision : {"float32", "bfloat16", "float16", "auto"}
@@ -60,23 +86,33 @@ def predict(
         As for :func:`galclass.cutouts.prepare`.
     progress : bool, default False
         Show a progress bar.
+    out : str or path-like, optional
+        Folder ``NAME.parquet`` to write the table to in parts, for more pictures than one table or
+        one machine takes; `pictures` is then a path.
+    engine : {"local", "ray"}
+        With `out`: classify in this process, or on the processes and machines of a Ray cluster.
+    **parts
+        With `out`: address, workers, part_rows and overwrite, as for
+        :func:`galclass.survey.predict_parts`.
 
     Returns
     -------
-    astropy.table.Table
+    astropy.table.Table, or pathlib.Path with `out`
         A row a picture, in order: ``source`` (str, the path or ``"picture 0"`` ...), ``class``
         (uint8, 0 to 9), ``class_name`` (str), ``probability`` (float32) of the class,
         ``runner_up`` (uint8, the second most probable class), ``entropy`` (float32, nats),
         ``p0`` ... ``p9`` (float32, probability of each class) and ``error`` (str). The entropy is
         H = -sum_c p_c ln p_c (Shannon 1948): 0 when certain, ln 10 = 2.303 when all are equally
         likely. A picture that cannot be read has its reason in ``error``, elsewhere empty, and
-        all else but its ``source`` masked.
+        all else but its ``source`` masked. With `out`: the folder.
 
     Raises
     ------
     FileNotFoundError, DataError
         `pictures` is a path that does not exist or a directory without pictures, or there is no
         picture; or the network is not one of ten classes.
+    ValueError
+        `engine` or another setting of parts is given without `out`, or a number is out of range.
     galclass.runs.RunError
         The run folder or its weights cannot be read.
 
@@ -98,46 +134,169 @@ def predict(
 
     >>> len(galclass.predict("runs/mine", images))
     2
+
+    A survey, in parts:
+
+    >>> folder = galclass.predict(None, "Galaxy10.h5", out="classes.parquet", precision="auto")
+    """
+    from .survey import count_rows, is_survey, iter_part, list_parts, predict_parts
+
+    settings: dict[str, Any]
+    settings = {"symmetric": symmetric, "batch_size": batch_size, "progress": progress}
+    if out is not None:
+        settings |= {"precision": precision, "crop": crop, "engine": engine, **parts}
+        return predict_parts(model_or_run, pictures, out, **settings)
+    if parts or engine != "local":
+        given = ", ".join([f"engine={engine!r}", *parts])
+        raise ValueError(f"{given} given without out, the folder NAME.parquet to write")
+    model, temperature = load_network(model_or_run, precision)
+    if is_survey(pictures):
+        listed = list_parts(pictures)
+        total = count_rows(listed)
+        prepared = itertools.chain.from_iterable(iter_part(part, crop=crop) for part in listed)
+    else:
+        pictures = list_pictures(pictures)
+        total = len(pictures) if hasattr(pictures, "__len__") else None
+        if isinstance(pictures, np.ndarray) and pictures.shape[1:] == IMAGE_SHAPE and crop is None:
+            images = check_images(pictures, name="pictures")
+            prepared = ((f"picture {i}", image, None) for i, image in enumerate(images))
+        else:
+            prepared = iter_prepared(pictures, crop=crop)
+    return classify(model, prepared, temperature=temperature, total=total, **settings)
+
+
+def load_network(network, precision):
+    """The network that :func:`predict` is given, ready to compute, and its temperature.
+
+    Parameters
+    ----------
+    network, precision
+        `model_or_run` and `precision` of :func:`predict`.
+
+    Returns
+    -------
+    keras.Model, float
+
+    Raises
+    ------
+    DataError
+        It is not a network of ten classes.
+    galclass.runs.RunError
+        The run folder or its weights cannot be read.
+    """
+    if network is None:
+        from .pretrained import load_pretrained
+
+        return load_pretrained(precision=precision), 1.0
+    model, temperature = network, 1.0
+    if not hasattr(network, "input_shape"):
+        run = network if isinstance(network, Run) else load_run(network)
+        model, temperature = run.load_model(precision=precision), _temperature(run)
+    _check_classes(model.output_shape[-1])
+    return model, temperature
+
+
+def identify_network(network):
+    """What tells a network from others, as the manifest of predictions records it.
+
+    Parameters
+    ----------
+    network
+        `model_or_run` of :func:`predict`. A run's is not loaded, so that TensorFlow is not needed.
+
+    Returns
+    -------
+    dict
+        ``name``, ``sha256`` (of the weights, or of the file that holds a run's), ``temperature``
+        and ``precision`` (None where it can be chosen).
+
+    Raises
+    ------
+    DataError
+        It is not a network of ten classes.
+    galclass.runs.RunError
+        The run folder or its weights cannot be read.
+    """
+    record: dict[str, Any] = {"temperature": 1.0, "precision": None}
+    if network is None:
+        from .pretrained import pretrained_card
+
+        return {"name": "pretrained", "sha256": pretrained_card()["weights_sha256"], **record}
+    if hasattr(network, "input_shape"):
+        _check_classes(network.output_shape[-1])
+        record["precision"] = sorted({layer.compute_dtype for layer in network.layers})
+        return {"name": network.name, "sha256": weights_sha256(network.get_weights()), **record}
+    run = network if isinstance(network, Run) else load_run(network)
+    path = run.path / "model.keras"
+    if not path.is_file():
+        raise RunError(f"no {path.name} in {run.path}; train the run first")
+    _check_classes(run.manifest["network"].get("classes"))
+    record["temperature"] = _temperature(run)
+    return {"name": run.path.name, "sha256": sha256_of(path), **record}
+
+
+def _check_classes(classes):
+    if classes != len(CLASS_NAMES):
+        raise DataError(f"the network has {classes} classes, expected {len(CLASS_NAMES)}")
+
+
+def _temperature(run):
+    if not (run.path / "metrics.json").exists():
+        return 1.0
+    return run.metrics.get("temperature", 1.0)
+
+
+def classify(
+    model, prepared, *, symmetric, batch_size, temperature=1.0, total=None, progress=False
+):
+    """Classify prepared pictures.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of ten classes.
+    prepared : iterator of tuple
+        ``(source, image, error)``, as :func:`galclass.cutouts.iter_prepared` gives them.
+    temperature : float, default 1
+        See :func:`galclass.calibration.apply_temperature`.
+    symmetric, batch_size, progress
+        As for :func:`predict`.
+    total : int, optional
+        Number of pictures, for the progress bar.
+
+    Returns
+    -------
+    astropy.table.Table
+        As :func:`predict`.
+
+    Raises
+    ------
+    DataError
+        There is no picture.
+    ValueError
+        `batch_size` is less than 1.
     """
     from tqdm.auto import tqdm
 
-    model: Any = model_or_run
-    temperature = 1.0
-    if not hasattr(model, "input_shape"):
-        run = model if isinstance(model, Run) else load_run(model)
-        model = run.load_model(precision=precision)
-        if (run.path / "metrics.json").exists():
-            temperature = run.metrics.get("temperature", 1.0)
-    if model.output_shape[-1] != len(CLASS_NAMES):
-        raise DataError(
-            f"the network has {model.output_shape[-1]} classes, expected {len(CLASS_NAMES)}"
-        )
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}, expected 1 or more")
-    pictures = list_pictures(pictures)
-    if isinstance(pictures, np.ndarray) and pictures.shape[1:] == IMAGE_SHAPE and crop is None:
-        images = check_images(pictures, name="pictures")
-        prepared = ((f"picture {i}", image, None) for i, image in enumerate(images))
-    else:
-        prepared = iter_prepared(pictures, crop=crop)
-    total = len(pictures) if hasattr(pictures, "__len__") else None
-    sources, errors, parts = [], [], []
+    sources, errors, found = [], [], []
     with tqdm(total=total, unit="picture", disable=not progress) as bar:
         while batch := list(itertools.islice(prepared, batch_size)):
             names, images, problems = zip(*batch, strict=True)
             sources += names
             errors += ["" if problem is None else str(problem) for problem in problems]
             good = [i for i, image in enumerate(images) if image is not None]
-            part = np.full((len(batch), len(CLASS_NAMES)), np.nan, np.float32)
+            rows = np.full((len(batch), len(CLASS_NAMES)), np.nan, np.float32)
             if good:
                 stacked = np.stack([images[i] for i in good])
                 raw = predict_proba(model, stacked, symmetric=symmetric, batch_size=batch_size)
-                part[good] = apply_temperature(raw, temperature)
-            parts.append(part)
+                rows[good] = apply_temperature(raw, temperature)
+            found.append(rows)
             bar.update(len(batch))
-    if not parts:
+    if not found:
         raise DataError("no picture given, expected at least one")
-    return _to_table(sources, np.concatenate(parts), errors)
+    return _to_table(sources, np.concatenate(found), errors)
 
 
 def entropy(probabilities):
@@ -183,14 +342,19 @@ def table_format(path, *, overwrite=False):
     if path.is_dir() or (path.exists() and not overwrite):
         raise FileExistsError(f"{path} exists; choose another name, or overwrite a file of yours")
     if path.suffix.lower() == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                f"{path}: Parquet needs pyarrow, which is not installed; pip install pyarrow, or "
-                "choose .ecsv or .fits"
-            ) from error
+        require_pyarrow(path)
     return FORMATS[path.suffix.lower()]
+
+
+def require_pyarrow(path):
+    """Raise an ImportError that says what to do where Parquet cannot be read or written."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: Parquet needs pyarrow, which is not installed; pip install pyarrow, or "
+            "choose .ecsv or .fits"
+        ) from error
 
 
 def write_table(table, path, *, overwrite=False):

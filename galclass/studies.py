@@ -1,22 +1,33 @@
-"""The same recipe with several seeds: the spread, and the ensemble."""
+"""The same recipe with several seeds or folds: the spread, and the ensemble."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._types import PathLike
+from . import distributed
+from ._types import Engine, PathLike
 from .evaluation import HEADLINE, compute_metrics, evaluate
 from .runs import load_run, write_json
 
 
 def study(
-    images: ArrayLike, labels: ArrayLike, *, out: PathLike, seeds: int = 5, **settings: Any
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    out: PathLike,
+    seeds: int | None = None,
+    folds: int | None = None,
+    engine: Engine = "local",
+    address: str | None = None,
+    verbose: bool = True,
+    **settings: Any,
 ) -> dict[str, Any]:
-    """Train a recipe with several seeds and measure the spread and the ensemble.
+    """Train a recipe several times and measure the spread and the ensemble.
 
-    A study that was stopped goes on where it was when it is called again; finished seeds are not
+    A study that was stopped goes on where it was when it is called again; finished runs are not
     trained anew.
 
     Parameters
@@ -24,11 +35,24 @@ def study(
     images : ndarray of uint8, shape (N, 69, 69, 3)
     labels : ndarray of int, shape (N,)
     out : path-like
-        Folder for the runs ``seed-0``, ``seed-1``, ... and ``study.json``.
-    seeds : int, default 5
-        Number of seeds: 0, 1, ...
+        Folder for the runs ``seed-0``, ``seed-1``, ... or ``fold-1``, ``fold-2``, ... and
+        ``study.json``. With Ray on several machines, one that they share.
+    seeds : int, optional
+        Number of seeds: 0, 1, ... Default: 5, unless `folds` is given.
+    folds : int, optional
+        Instead of seeds: cross-validation by as many folds of the galaxies that are not for
+        testing, all with seed 0, see :func:`galclass.split`. The test galaxies are those of the
+        stratified split in all of them.
+    engine : {"local", "ray"}
+        Where the runs are trained: one after the other in this process, or as tasks on a Ray
+        cluster, with up to four CPUs or one GPU each. A run whose process or machine is lost
+        goes on from its checkpoint elsewhere.
+    address : str, optional
+        Of the Ray cluster, see :func:`galclass.distributed.cluster`.
+    verbose : bool, default True
+        A line an epoch; with Ray, a line a run.
     **settings
-        For :func:`galclass.train`: recipe, epochs, split_protocol, precision, source, verbose.
+        For :func:`galclass.train`: recipe, epochs, split_protocol, precision, source.
 
     Returns
     -------
@@ -38,7 +62,10 @@ def study(
     Raises
     ------
     ValueError
-        `seeds` is less than 1; else as :func:`galclass.train`.
+        `seeds` is less than 1 or `folds` less than 2, both are given, `split_protocol` is given
+        with `folds`, or `out` holds runs of the other kind; else as :func:`galclass.train`.
+    ImportError
+        Ray is asked for, and not installed.
 
     Examples
     --------
@@ -51,22 +78,56 @@ def study(
     ([0, 1], 15)
     >>> mean, spread = summary["mean"]["accuracy"], summary["std"]["accuracy"]
     """
-    from .training import train
-
-    if not (isinstance(seeds, int) and seeds >= 1):
-        raise ValueError(f"seeds={seeds!r}, expected an integer of 1 or more")
-    out = Path(out).expanduser()
-    for seed in range(seeds):
-        run = train(images, labels, out=out / f"seed-{seed}", seed=seed, resume=True, **settings)
-        if not (run.path / "metrics.json").exists():
-            evaluate(run, images, labels)
-    summary = summarise(load_study(out)[:seeds])
+    distributed.check_engine(engine, address)
+    out = Path(os.path.abspath(os.path.expanduser(out)))
+    tasks = _list_runs(out, seeds, folds, settings)
+    if engine == "local":
+        for task in tasks:
+            _train_and_evaluate(images, labels, verbose=verbose, **task)
+    else:
+        with distributed.cluster(address):
+            done = distributed.run_tasks(_train_and_evaluate, tasks, images=images, labels=labels)
+            for name in done:
+                if verbose:
+                    print(f"{name} is trained and evaluated", flush=True)
+    summary = summarise([load_run(task["out"]) for task in tasks])
     write_json(out / "study.json", summary)
     return summary
 
 
+def _list_runs(out, seeds, folds, settings):
+    """Arguments of each training of a study."""
+    if seeds is not None and folds is not None:
+        raise ValueError(f"seeds={seeds} and folds={folds}, expected one of them")
+    kind, number, least = ("seed", seeds, 1) if folds is None else ("fold", folds, 2)
+    number = 5 if number is None else number
+    if not (isinstance(number, int) and number >= least):
+        raise ValueError(f"{kind}s={number!r}, expected an integer of {least} or more")
+    other = {"seed": "fold", "fold": "seed"}[kind]
+    if any(out.glob(f"{other}-*")):
+        raise ValueError(f"{out} holds a study of {other}s, now it is {kind}s; give another folder")
+    if kind == "seed":
+        return [{"out": out / f"seed-{k}", "seed": k, **settings} for k in range(number)]
+    if "split_protocol" in settings:
+        raise ValueError("split_protocol and folds given, expected one of them")
+    return [
+        {"out": out / f"fold-{k}", "split_protocol": f"fold-{k}-of-{number}", **settings}
+        for k in range(1, number + 1)
+    ]
+
+
+def _train_and_evaluate(images, labels, *, out, verbose=False, **settings):
+    """Go on with a run up to its metrics; the name of its folder."""
+    from .training import train
+
+    run = train(images, labels, out=out, resume=True, verbose=verbose, **settings)
+    if not (run.path / "metrics.json").exists():
+        evaluate(run, images, labels)
+    return run.path.name
+
+
 def load_study(path):
-    """The runs of a study, in the order of their seeds.
+    """The runs of a study, in the order of their seeds or folds.
 
     Returns
     -------
@@ -78,8 +139,9 @@ def load_study(path):
         No study in `path`.
     """
     path = Path(path).expanduser()
-    seeds = sorted(path.glob("seed-*"), key=lambda folder: int(folder.name.partition("-")[2]))
-    return [load_run(folder) for folder in seeds or [path / "seed-0"]]
+    found = [folder for kind in ("seed", "fold") for folder in path.glob(f"{kind}-*")]
+    found.sort(key=lambda folder: int(folder.name.partition("-")[2]))
+    return [load_run(folder) for folder in found or [path / "seed-0"]]
 
 
 def summarise(runs):
@@ -93,8 +155,8 @@ def summarise(runs):
     Returns
     -------
     dict
-        ``seeds``; ``galaxies``; ``mean``, ``std`` (sample standard deviation over the seeds, None
-        for one seed) and ``ensemble`` (of the mean of the runs' probabilities), each with
+        ``seeds``; ``splits``; ``galaxies``; ``mean``, ``std`` (sample standard deviation over the
+        runs, None for one) and ``ensemble`` (of the mean of the runs' probabilities), each with
         accuracy, balanced accuracy, macro-F1, re-weighted accuracy and log loss; ``public_mix``,
         the mean and standard deviation of these after the correction for the public file's class
         fractions, where all runs have it (see :func:`galclass.evaluate`); ``val_accuracy``
@@ -129,6 +191,7 @@ def summarise(runs):
         "recipe_name": runs[0].manifest["recipe_name"],
         "source": runs[0].manifest["source"],
         "seeds": [run.manifest["seed"] for run in runs],
+        "splits": [run.manifest["split"]["protocol"] for run in runs],
         "galaxies": len(first["labels"]),
         "mean": {key: float(np.mean(values)) for key, values in rows.items()},
         "std": {key: _spread(values) for key, values in rows.items()},

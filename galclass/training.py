@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from . import __version__
 from ._tensorflow import keras, tf
-from ._types import PathLike, Precision, Source, SplitProtocol
+from ._types import PathLike, Precision, Source
 from .augmentation import augment, draw_warps
 from .evaluation import predict_proba
 from .galaxy10 import CLASS_NAMES, DataError, check_images, check_labels, split
@@ -173,7 +173,7 @@ def train(
     recipe: str | Recipe = "default",
     epochs: int | None = None,
     seed: int = 0,
-    split_protocol: SplitProtocol = "stratified",
+    split_protocol: str = "stratified",
     precision: Precision = "auto",
     source: Source | None = None,
     start: Run | PathLike | None = None,
@@ -198,7 +198,7 @@ def train(
     seed : int, default 0
         Seed of weights, order, dropout and augmentation: the same seed gives the same weights, bit
         for bit, on the same machine. The split does not depend on it.
-    split_protocol : {"stratified", "published"}
+    split_protocol : {"stratified", "published"} or str
         See :func:`galclass.split`.
     precision : {"auto", "float32", "bfloat16", "float16"}
         See :func:`galclass.model.choose_precision`.
@@ -281,7 +281,7 @@ def train(
         "precision": choose_precision(precision),
         "device": describe_device(),
         # Sums are split among them, so that the last bits of the weights depend on their number.
-        "threads": _threads(),
+        "threads": count_threads(),
         "class_counts": np.bincount(labels, minlength=len(CLASS_NAMES)).tolist(),
         "versions": _versions(),
     }
@@ -659,7 +659,7 @@ def _report(rows, epochs, images, seconds):
     )
 
 
-def _threads():
+def count_threads():
     """Threads of one operation: what TensorFlow was told, else the CPUs of this process."""
     variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     told = tf.config.threading.get_intra_op_parallelism_threads()

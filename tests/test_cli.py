@@ -120,3 +120,26 @@ def test_predict_computes_a_run_in_the_precision_asked_for(monkeypatch, trained,
     arguments = [tmp_path / "one.png", "--run", trained.path, "--precision", "bfloat16"]
     assert _run(monkeypatch, "predict", *arguments) == 0
     assert asked == [{"precision": "bfloat16"}]
+
+
+def test_a_source_is_classified_in_parts_where_a_folder_is_named(
+    monkeypatch, capsys, pictures, tmp_path
+):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: no Parquet")
+    source, out = tmp_path / "some.h5", tmp_path / "out.parquet"
+    write_galaxy10(source, pictures[0][:20], pictures[1][:20])
+    arguments = ["predict", source, "-o", f"{out}/", "--part-rows", 8, "--no-symmetric"]
+    for _ in range(2):
+        assert _run(monkeypatch, *arguments) == 0
+        assert capsys.readouterr().out == f"20 pictures in 3 parts in {out}\n"
+    rows = [parquet.read_table(path).num_rows for path in sorted(out.glob("part-*"))]
+    assert rows == [8, 8, 4]
+    for wrong in (["--gallery", tmp_path / "g.png"], ["--symmetric"], ["--engine", "ray"]):
+        assert _run(monkeypatch, "predict", source, tmp_path, "-o", f"{out}/", *wrong) == 2
+    assert _run(monkeypatch, *arguments[:-1]) == 2
+    assert "cannot go on" in capsys.readouterr().err
+    table = tmp_path / "table.csv"
+    assert _run(monkeypatch, "predict", source, "-o", table, "--workers", 2) == 2
+    assert "are Ray's" in capsys.readouterr().err
+    assert _run(monkeypatch, "predict", source, "-o", table, "--no-symmetric") == 0
+    assert len(table.read_text().splitlines()) == 21

@@ -104,3 +104,21 @@ def test_the_real_subset_has_the_counts_that_its_readme_gives(real_path):
     np.testing.assert_array_equal(labels, raw)
     assert np.bincount(labels).tolist() == [138, 4576, 3996, 278, 989, 14, 376, 487, 416, 227]
     assert images.shape == (11497, 69, 69, 3)
+
+
+def test_folds_share_the_test_galaxies_and_each_other_galaxy_validates_once():
+    labels = np.repeat(np.arange(10), 20)
+    plain = split(labels)
+    parts = [split(labels, f"fold-{k}-of-4") for k in range(1, 5)]
+    for part in parts:
+        np.testing.assert_array_equal(part.test, plain.test)
+        together = np.concatenate(part)
+        np.testing.assert_array_equal(np.sort(together), np.arange(200))
+        counts = np.bincount(labels[part.validation], minlength=10)
+        assert counts.max() - counts.min() <= 1
+    validated = np.concatenate([part.validation for part in parts])
+    rest = np.concatenate([plain.train, plain.validation])
+    np.testing.assert_array_equal(np.sort(validated), np.sort(rest))
+    for wrong in ("fold-0-of-4", "fold-5-of-4", "fold-1-of-1", "fold-1"):
+        with pytest.raises(ValueError, match="split"):
+            split(labels, wrong)

@@ -194,7 +194,7 @@ def test_the_number_of_threads_that_the_last_bits_depend_on_is_recorded(started,
     threading = training.tf.config.threading
     monkeypatch.setattr(threading, "get_intra_op_parallelism_threads", lambda: 0)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")
-    assert training._threads() == 7
+    assert training.count_threads() == 7
 
 
 def test_a_folder_that_died_with_its_manifest_can_be_resumed(pictures, tmp_path, monkeypatch):
