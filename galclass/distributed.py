@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import pickle
+import socket
 from contextlib import contextmanager
 
 from ._stderr import quiet
@@ -25,9 +26,7 @@ def check_engine(engine, address=None, workers=None):
     try:
         import ray.data  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            f"engine 'ray' cannot be used ({error}); pip install 'galclass[ray]'"
-        ) from error
+        raise ImportError(f"engine 'ray': {error}; pip install 'galclass[ray]'") from error
 
 
 @contextmanager
@@ -37,13 +36,13 @@ def cluster(address=None):
     Parameters
     ----------
     address : str, optional
-        Default: the environment variable ``RAY_ADDRESS``, else Ray is started here, without its
+        ``HOST:PORT``. Default: that of ``RAY_ADDRESS``, else Ray is started here without its
         dashboard. A connection that this process has already is used and left.
 
     Raises
     ------
-    ConnectionError
-        No cluster answers at the address.
+    ValueError, ConnectionError
+        The address has no such form, or no cluster answers there.
     """
     import ray
 
@@ -55,10 +54,15 @@ def cluster(address=None):
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     options = {"include_dashboard": False} if address == "local" else {}
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if host:  # Ray itself would try for many minutes.
+            socket.create_connection((host.strip("[]"), port), timeout=10).close()
         with quiet():  # It writes that it reads the variable above.
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
-    except ConnectionError as error:
+    except OSError as error:
+        if address == "local":
+            raise
         raise ConnectionError(
             f"no Ray cluster answers at {address}; start one (ray start --head), or leave the "
             "address out to start Ray on this machine"
@@ -99,15 +103,14 @@ def map_with(worker, settings, items, *, workers=None):
 
     options = _worker_options()
     workers = workers or max(1, _cpus_and_gpus()[options["num_gpus"]])
-    settings = {"threads": options["num_cpus"], **settings}
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     DataContext.get_current().enable_progress_bars = False
-    # Several blocks a worker, so that the last end together; bytes, since Ray Data makes columns
-    # of what it can look into.
+    # Many blocks, so that all workers end together; bytes, as Ray Data would look into an item.
     rows = [{"item": pickle.dumps(item)} for item in items]
-    data = from_items(rows, override_num_blocks=min(len(rows), 64 * workers))
+    data = from_items(rows, override_num_blocks=min(len(items), 64 * workers))
     pool = ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers)
-    options |= {"compute": pool, "fn_constructor_args": (worker, settings)}
+    arguments = worker, settings | {"threads": options["num_cpus"]}
+    options |= {"compute": pool, "fn_constructor_args": arguments}
     for row in data.map_batches(_Worker, batch_size=1, **options).iter_rows():
         result = pickle.loads(row["result"])
         if isinstance(result, Exception):
@@ -119,16 +122,12 @@ class _Worker:
     """An object in a process of Ray Data, which makes it when it is first called."""
 
     def __init__(self, worker, settings):
-        self.make = functools.partial(worker, **settings)
-
-    @functools.cached_property
-    def call(self):
-        return self.make()
+        self.make = functools.cache(functools.partial(worker, **settings))
 
     def __call__(self, batch):
         (item,) = batch["item"]
         try:
-            result = self.call(pickle.loads(item))
+            result = self.make()(pickle.loads(item))
         except Exception as error:  # Raised by map_with; Ray Data would pass on its text alone.
             result = error
         return {"result": [pickle.dumps(result)]}

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from galclass import Recipe, build_cnn, cli, predict, study
+from galclass.distributed import cluster
 from galclass.galaxy10 import write_galaxy10
 from galclass.runs import RunError
 from galclass.studies import load_study
@@ -215,6 +217,19 @@ def test_what_goes_wrong_there_is_said_as_here(pictures, trained, folder, two, t
             predict(tmp_path / "run", folder, out=tmp_path / f"{name}.parquet", **settings)
         said.append(str(error.value))
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://localhost:{}", "nowhere.invalid:{}"])
+def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch, address):
+    ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'galclass[ray]')")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray tries for many minutes"))
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        address = address.format(bound.getsockname()[1])
+        refused = pytest.raises(ConnectionError, match=f"no Ray cluster answers at {address}")
+        with refused, cluster(address):
+            pass
 
 
 @on_ray
