@@ -20,7 +20,7 @@ test: .venv/ready  ## check style and types, and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 docs: .venv/ready  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html

@@ -12,12 +12,8 @@ def quiet():
     try:
         sys.stderr.flush()
         stderr = os.dup(2)
-    except (
-        AttributeError,
-        OSError,
-        ValueError,
-    ):  # No standard error, as in some windowed programs.
-        yield
+    except (AttributeError, OSError, ValueError):
+        yield  # There is no standard error, as in some windowed programs.
         return
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
