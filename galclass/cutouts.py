@@ -57,8 +57,8 @@ def prepare(pictures: Pictures, *, crop: float | None = None) -> Images:
         A picture is the path of a JPEG, PNG or TIFF file, or the bytes of one; a PIL image; an
         array of uint8 of shape (height, width, 3); or a tuple (g, r, i) of paths of FITS images or
         of 2-D arrays, aligned and in nanomaggies per pixel, which
-        :func:`galclass.cutouts.lupton_rgb` makes into a
-        picture. A path may also name a directory: all pictures in it, by name.
+        :func:`galclass.cutouts.lupton_rgb` makes into a picture. A path may also name a directory:
+        all pictures in it, by name.
     crop : float, optional
         Side of the central square to keep, as a fraction of the shorter side of the picture.
         Default: Galaxy10's 207/424 of it, and pictures of 69 x 69 pixels unchanged.

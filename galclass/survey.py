@@ -25,7 +25,9 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 PARQUET_COLUMNS = ("id", "image")
 # Readers of Parquet pass over files whose names begin with _ or a dot.
 MANIFEST = "_manifest.json"
-ROWS_AT_A_TIME = 64
+PARQUET_ROWS_AT_A_TIME = 64
+# h5py's own chunks hold a sliver of each of a thousand pictures: a row alone would unpack them all.
+HDF5_ROWS_AT_A_TIME = 1024
 
 
 class Part(NamedTuple):
@@ -351,7 +353,7 @@ def _read_parquet(part):
                 if end > part.start and start < part.stop:
                     groups[group] = start
             row = min(groups.values())
-            for batch in file.iter_batches(ROWS_AT_A_TIME, [*groups], [*PARQUET_COLUMNS]):
+            for batch in file.iter_batches(PARQUET_ROWS_AT_A_TIME, [*groups], [*PARQUET_COLUMNS]):
                 for name, image in zip(batch["id"], batch["image"], strict=True):
                     if part.start <= row < part.stop:
                         source = str(name) if name.is_valid else f"{part.path}[{row}]"
@@ -366,12 +368,19 @@ def _read_parquet(part):
 def _read_hdf5(part):
     """Names and pictures of the rows of a part."""
     with h5py.File(part.path, "r") as file:
-        for row in range(part.start, part.stop):
-            source = f"{part.path}[{row}]"
+        images = file["images"]
+        for start in range(part.start, part.stop, HDF5_ROWS_AT_A_TIME):
+            stop = min(start + HDF5_ROWS_AT_A_TIME, part.stop)
             try:
-                yield source, file["images"][row]
-            except OSError as error:
-                yield source, DataError(f"{source} is damaged ({error}); copy the file again")
+                block = images[start:stop]
+            except OSError:  # Of some of the rows.
+                block = None
+            for row in range(start, stop):
+                source = f"{part.path}[{row}]"
+                try:
+                    yield source, images[row] if block is None else block[row - start]
+                except OSError as error:
+                    yield source, DataError(f"{source} is damaged ({error}); copy the file again")
 
 
 def _fingerprint(parts):

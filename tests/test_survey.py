@@ -224,6 +224,26 @@ def test_a_damaged_row_of_hdf5_is_a_row_with_its_error(model, sources, images, t
     assert "[5] is damaged" in table["error"][5]
 
 
+def test_compressed_chunks_of_hdf5_are_not_unpacked_for_each_row(images, tmp_path, monkeypatch):
+    import h5py
+
+    many = np.concatenate([images] * 10)
+    with h5py.File(tmp_path / "chunks.h5", "w") as file:
+        file.create_dataset("images", data=many, compression="gzip")
+        assert file["images"].chunks[0] > 1
+    real, reads = h5py.Dataset.__getitem__, []
+
+    def counted(dataset, rows, *others):
+        reads.append(rows)
+        return real(dataset, rows, *others)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    part = list_parts(tmp_path / "chunks.h5", rows=100)[1]
+    found = [image for _, image, _ in survey.iter_part(part)]
+    np.testing.assert_array_equal(found, many[100:])
+    assert len(reads) == 1
+
+
 def test_without_labels_hdf5_is_a_source(model, images, tmp_path):
     import h5py
 
