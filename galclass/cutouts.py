@@ -146,10 +146,15 @@ def prepare_named(named, *, crop=None, threads=None):
     ValueError
         `crop` is out of range.
     """
-    if crop is not None and not 0 < crop <= 1:
-        raise ValueError(f"crop={crop}, expected a fraction of the field: 0 < crop <= 1")
+    check_crop(crop)
     threads = threads or os.cpu_count() or 1
     return _in_threads(lambda item: _prepare_one(item[0], item[1], crop), named, threads)
+
+
+def check_crop(crop):
+    """Raise a ValueError for a `crop` that is no fraction of the field."""
+    if crop is not None and not 0 < crop <= 1:
+        raise ValueError(f"crop={crop}, expected a fraction of the field: 0 < crop <= 1")
 
 
 def list_pictures(pictures):

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from . import __version__, distributed
-from .cutouts import list_pictures, prepare_named
+from .cutouts import check_crop, list_pictures, prepare_named
 from .galaxy10 import DataError, count_images
 from .prediction import classify, identify_network, load_network, require_pyarrow
 from .runs import RunError, load_run, read_json, remove_leftovers, whole_file, write_json
@@ -245,8 +245,7 @@ def predict_parts(
         raise ValueError(f"{out}: expected a folder named NAME.parquet for the parts")
     distributed.check_engine(engine, address, workers)
     require_pyarrow(out)
-    if crop is not None and not 0 < crop <= 1:
-        raise ValueError(f"crop={crop}, expected a fraction of the field: 0 < crop <= 1")
+    check_crop(crop)
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}, expected 1 or more")
     if not isinstance(source, str | os.PathLike):
