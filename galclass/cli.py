@@ -356,10 +356,10 @@ def predict(
     if out is not None:
         table_format(out, overwrite=overwrite)
     given: Any
-    if source is not None and not source.is_dir():
-        if gallery or attribution:
-            raise ValueError("--gallery and --attribution show pictures, not rows of a file")
+    if source is not None and not (gallery or attribution):
         given = source
+    elif source is not None and not source.is_dir():
+        raise ValueError("--gallery and --attribution show pictures, not rows of a file")
     elif pictures:
         given = [one for path in pictures for one in list_pictures(path)]
     elif name is not None:

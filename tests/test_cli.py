@@ -1,3 +1,4 @@
+import io
 import sys
 
 import pytest
@@ -143,3 +144,18 @@ def test_a_source_is_classified_in_parts_where_a_folder_is_named(
     assert "are Ray's" in capsys.readouterr().err
     assert _run(monkeypatch, "predict", source, "-o", table, "--no-symmetric") == 0
     assert len(table.read_text().splitlines()) == 21
+    assert _run(monkeypatch, "predict", source, "--gallery", tmp_path / "g.png") == 2
+    assert "not rows of a file" in capsys.readouterr().err
+
+
+def test_a_directory_of_parquet_files_is_a_source_of_one_table_too(monkeypatch, pictures, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    content = io.BytesIO()
+    Image.fromarray(pictures[0][0]).save(content, "PNG")
+    rows = pa.table({"id": ["a", "b"], "image": pa.array([content.getvalue()] * 2, pa.binary())})
+    (tmp_path / "survey").mkdir()
+    parquet.write_table(rows, tmp_path / "survey" / "one.parquet")
+    table = tmp_path / "table.csv"
+    assert _run(monkeypatch, "predict", tmp_path / "survey", "-o", table, "--no-symmetric") == 0
+    assert len(table.read_text().splitlines()) == 3
