@@ -1,8 +1,8 @@
 # Every target makes .venv from requirements-lock.txt first, and uses it again afterwards.
 PYTHON ?= python3
-RUN ?= figures/runs/default
-# A run on the same galaxies to draw the curves of RUN beside.
-BESIDE ?= $(if $(filter figures/runs/default,$(RUN)),figures/runs/published)
+RUN ?= galclass/pretrained
+# A run on the same galaxies to compare RUN with.
+BESIDE ?= $(if $(filter galclass/pretrained,$(RUN)),figures/runs/published)
 SIZE ?= page
 OUT ?= figures
 SEED ?= 0
@@ -29,7 +29,7 @@ docs: .venv/ready  ## build the documentation into docs/_build/html
 reproduce: .venv/ready  ## run the notebook on Galaxy10 (210 MB on first use) with the full recipe
 	$(BIN)/galclass notebook --data galaxy10 --seed $(SEED) --out runs/galaxy10 --resume
 
-figures: .venv/ready  ## draw the README's figures from a run: make figures RUN=runs/NAME [SIZE=column OUT=FOLDER]
+figures: .venv/ready  ## plot the README's figures from a run: make figures RUN=runs/NAME [SIZE=column OUT=FOLDER]
 	$(BIN)/galclass figures $(RUN) $(if $(BESIDE),--beside $(BESIDE)) --examples simulated --size $(SIZE) --out $(OUT)
 
 lock:  ## pin all requirements anew (needs uv)

@@ -5,7 +5,7 @@ Reads the histories of two finished studies with the same seeds, and trains noth
     python benchmarks/compute_to_accuracy.py runs/published runs/study
 
 Image passes are epochs times training galaxies. Seconds are wall time, to be compared where the
-runs had the same machine to themselves.
+runs had the same computer to themselves.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main():
     print("| seed | goal, % | epochs, s | other: epochs, s | image passes, of the first's |")
     print("|---|---|---|---|---|")
     for ours, theirs in zip(first, other, strict=True):
-        for key in ("source", "split", "seed"):
+        for key in ("origin", "split", "seed"):
             if ours.manifest[key] != theirs.manifest[key]:
                 raise SystemExit(f"{theirs.path} has another {key} than {ours.path}")
         goal = ours.history["val_accuracy"].max()

@@ -1,8 +1,8 @@
-"""Prediction in parts: Ray against the local engine on this machine, and how it grows.
+"""Surveys: Ray against the local engine on this computer, and how they scale.
 
 Makes files of simulated galaxies, repeated, in Galaxy10's layout. Each measurement is a process of
 its own, start of Ray and TensorFlow included in its time; the rate is that between the ends of the
-first and last parts, without the start. Memory is that of the process and all that it started,
+first and last shards, without the start. Memory is that of the process and all that it started,
 shared pages counted once, sampled twice a second (Linux).
 
     python benchmarks/distributed.py [--images 20000] [--memory 5000 50000] [--rounds 3]
@@ -39,7 +39,7 @@ def make_file(path, count):
 def predict(source, out, settings):
     import galclass
 
-    galclass.predict(None, source, out=out, part_rows=PART_ROWS, precision="auto", **settings)
+    galclass.predict_survey(source, out, part_rows=PART_ROWS, **settings)
 
 
 def memory(root):
@@ -66,7 +66,7 @@ def memory(root):
 
 
 def measure(source, folder, **settings):
-    """Seconds, pictures a second between the first and last parts, and peak memory, GB."""
+    """Seconds, images a second between the first and last shards, and peak memory, GB."""
     out = Path(folder) / f"{time.time_ns()}.parquet"
     work = json.dumps([str(source), str(out), settings])
     start, peak = time.perf_counter(), 0.0
@@ -78,7 +78,7 @@ def measure(source, folder, **settings):
     if process.returncode:
         raise SystemExit(f"{settings} ended with {process.returncode}")
     ends = sorted(path.stat().st_mtime for path in out.glob("part-*"))
-    # Workers that start together end their first parts together.
+    # Workers that start together end their first shards together.
     workers = settings.get("workers", os.cpu_count()) if settings.get("engine") == "ray" else 1
     ends = ends[workers - 1 :]
     rate = PART_ROWS * (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 else float("nan")
@@ -91,22 +91,22 @@ def cost_of_reading_and_writing(folder, count=2000):
     from PIL import Image
 
     import galclass
-    from galclass.cutouts import prepare_named
+    from galclass.data.images import prepare_named
 
     images, _ = galclass.simulate_galaxy10(count, 1)
     source, out = Path(folder) / "distinct.h5", Path(folder) / "distinct.parquet"
     with h5py.File(source, "w") as file:
         file["images"] = images
-    galclass.predict(None, source, out=out, symmetric=False, precision="auto")
+    galclass.predict_survey(source, out, symmetric=False)
     size = sum(path.stat().st_size for path in out.glob("part-*"))
-    pictures = []
+    encoded = []
     for image in images[:200]:
         content = io.BytesIO()
         Image.fromarray(image).resize((424, 424), Image.Resampling.BICUBIC).save(content, "JPEG")
-        pictures.append(("a picture", content.getvalue()))
+        encoded.append(("an image", content.getvalue()))
     start = time.process_time()
-    assert all(error is None for *_, error in prepare_named(pictures, threads=1))
-    return 1000 * (time.process_time() - start) / len(pictures), size / count
+    assert all(error is None for *_, error in prepare_named(encoded, threads=1))
+    return 1000 * (time.process_time() - start) / len(encoded), size / count
 
 
 def main():
@@ -132,15 +132,15 @@ def main():
             for name, settings in ways.items():
                 found[name].append(measure(source, folder, **settings))
         local, ray, one = found.values()
-        title = f"{arguments.images:,} pictures, {arguments.rounds} rounds"
-        print(f"| {title} | s | times local | pictures/s | memory, GB |\n|---|---|---|---|---|")
+        title = f"{arguments.images:,} images, {arguments.rounds} rounds"
+        print(f"| {title} | s | times local | images/s | memory, GB |\n|---|---|---|---|---|")
         for name, rows in found.items():
             seconds, rate, peak = map(statistics.median, zip(*rows, strict=True))
             ratio = statistics.median(a[0] / b[0] for a, b in zip(rows, local, strict=True))
             print(f"| {name} | {seconds:.0f} | {ratio:.2f} | {rate:.0f} | {peak:.2f} |")
         gain = statistics.median(b[1] / a[1] for a, b in zip(one, ray, strict=True))
-        print(f"\nthey give {gain:.2f} times the pictures a second of one worker\n", flush=True)
-        print("| pictures, without averaging | local, GB | Ray, GB |\n|---|---|---|")
+        print(f"\nthey give {gain:.2f} times the images a second of one worker\n", flush=True)
+        print("| images, without averaging | local, GB | Ray, GB |\n|---|---|---|")
         for count in arguments.memory:
             make_file(source, count)
             peaks = [

@@ -1,6 +1,6 @@
 """Peak memory of loading, splitting and one epoch on a full-size file: ours and the published way.
 
-Makes a file of 21,785 noise pictures with the public class counts (their content does not matter
+Makes a file of 21,785 noise images with the public class counts (their content does not matter
 here), then measures both ways one after the other, each in a process of its own.
 
     python benchmarks/memory.py
@@ -19,7 +19,8 @@ import numpy as np
 def make_file(path):
     import h5py
 
-    from galclass.galaxy10 import CLASS_COUNTS, IMAGE_SHAPE
+    from galclass.data.arrays import IMAGE_SHAPE
+    from galclass.data.galaxy10 import CLASS_COUNTS
 
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), CLASS_COUNTS))
@@ -38,11 +39,11 @@ def peak():
 
 
 def ours(path, folder):
-    import galclass.model
+    import galclass.network.cnn
 
     start = peak()
-    images, labels, source = galclass.load_data(path)
-    galclass.train(images, labels, source=source, epochs=1, out=Path(folder) / "run", verbose=False)
+    data = galclass.load_data(path)
+    galclass.train(*data, epochs=1, out=Path(folder) / "run", verbose=False)
     print(f"{start:.2f} {peak():.2f}")
 
 
@@ -51,8 +52,8 @@ def published(path, folder):
     import h5py
     from sklearn.model_selection import train_test_split
 
-    import galclass.model
-    from galclass._tensorflow import keras
+    import galclass.network.cnn
+    from galclass.network._tensorflow import keras
 
     start = peak()
     with h5py.File(path) as file:
@@ -83,7 +84,7 @@ def main():
         path = Path(folder) / "full_size.h5"
         make_file(path)
         print(
-            "| 21,785 pictures, load, split, one epoch | peak, GB | over importing TensorFlow, GB |"
+            "| 21,785 images, load, split, one epoch | peak, GB | over importing TensorFlow, GB |"
         )
         print("|---|---|---|")
         for way in ("ours", "published"):

@@ -1,10 +1,10 @@
 """How simulated galaxies compare with real ones: distributions by class of five measures.
 
-Prints the two-sample Kolmogorov-Smirnov statistic of each class and measure, and draws the
-cumulative distributions. The measures are made on the pictures, the same way on both:
+Prints the two-sample Kolmogorov-Smirnov statistic of each class and measure, and plots the
+cumulative distributions. The measures are made on the images, the same way on both:
 
 * colour: (red - blue) / (red + green + blue) of the galaxy's light;
-* contrast: standard deviation of the brightness over the picture, grey levels;
+* contrast: standard deviation of the brightness over the image, grey levels;
 * noise: standard deviation of the brightness in the quietest corner of 14 x 14 pixels;
 * concentration: radius of 20 % over that of 80 % of the light;
 * axis ratio: of the galaxy's second moments.
@@ -23,8 +23,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.stats import ks_2samp
 
-from galclass.galaxy10 import CLASS_NAMES
-from galclass.simulate import simulate_galaxy10
+from galclass import CLASS_NAMES, simulate_galaxy10
 
 MEASURES = ("colour", "contrast", "noise", "concentration", "axis ratio")
 X, Y = np.meshgrid(np.arange(69) - 34.0, np.arange(69) - 34.0)
@@ -44,7 +43,7 @@ def read_half(path, half):
 
 
 def measure(image):
-    """The five measures of one picture, uint8 (69, 69, 3)."""
+    """The five measures of one image, uint8 (69, 69, 3)."""
     image = image.astype(float)
     light = image.mean(axis=2)
     sky = np.median(light[BORDER])
@@ -109,7 +108,7 @@ def main():
     parser.add_argument("--half", choices=("even", "odd", "all"), default="even")
     parser.add_argument("--n", type=int, default=4000, help="galaxies to simulate, classes alike")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", help="picture to draw")
+    parser.add_argument("--out", help="figure to write")
     arguments = parser.parse_args()
 
     samples = []

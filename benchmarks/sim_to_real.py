@@ -1,9 +1,9 @@
-"""What a network that has seen simulated galaxies only makes of real ones.
+"""How well a network that was trained on simulated galaxies only classifies real ones.
 
 Trains the default recipe on simulated galaxies and reports accuracy and balanced accuracy on real
 ones, as it is and corrected for the real ones' mix of classes, which the other half of them gives;
-then, with --fine-tune, goes on with some real galaxies of that other half, beside a network that
-starts from nothing on the same ones.
+then, with --fine-tune, trains on with some real galaxies of that other half, next to a network that
+starts from random weights on the same ones.
 
     python benchmarks/sim_to_real.py --data Galaxy10.h5 --n 20000 --half odd --fine-tune 500 \
         --out runs/sim_to_real
@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from sim_realism import read_half
 
-from galclass import RECIPES, simulate_galaxy10, train
-from galclass.calibration import shift_prior
-from galclass.evaluation import compute_metrics, evaluate, predict_proba
-from galclass.galaxy10 import CLASS_NAMES
+from galclass import CLASS_NAMES, RECIPES, evaluate, simulate_galaxy10, train
+from galclass.evaluation.metrics import compute_metrics
+from galclass.network.calibration import Calibration, log_prior_shift
+from galclass.network.probabilities import predict_proba
 
 # A few hundred galaxies need more epochs, of smaller batches.
 FEW = {"epochs": 60, "batch_size": 32, "learning_rate": 0.001}
@@ -47,7 +47,7 @@ def main():
     parser.add_argument("--n", type=int, default=20000, help="galaxies to simulate")
     parser.add_argument("--fractions", default="galaxy10", choices=("galaxy10", "balanced"))
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
-    parser.add_argument("--fine-tune", type=int, default=0, help="real galaxies to go on with")
+    parser.add_argument("--fine-tune", type=int, default=0, help="real galaxies to train on with")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the fine-tuning")
     parser.add_argument("--out", required=True, type=Path, help="folder for the runs")
     arguments = parser.parse_args()
@@ -67,7 +67,7 @@ def main():
     probabilities = predict_proba(run.load_model(precision="auto"), real_images, symmetric=True)
     report("simulated galaxies only", real_labels, probabilities)
     mixes = [np.bincount(known, minlength=10) + 1 for known in (labels, other_labels)]
-    corrected = shift_prior(probabilities, *mixes)
+    corrected = Calibration(class_shift=tuple(log_prior_shift(*mixes))).apply(probabilities)
     metrics = report("and the class mix corrected", real_labels, corrected)
     for name, of_class in zip(CLASS_NAMES, metrics["classes"], strict=True):
         recall = "   -" if of_class["recall"] is None else f"{of_class['recall']:.2f}"

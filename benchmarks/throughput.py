@@ -1,6 +1,6 @@
-"""Training throughput: our recipes, the published way, PyTorch, and the limit of the machine.
+"""Training throughput: our recipes, the published way, PyTorch, and the limit of the hardware.
 
-All contenders train the same network on the same noise pictures in batches of 64, alternating, in
+All contenders train the same network on the same noise images in batches of 64, alternating, in
 one process; the table gives medians over the rounds, and ratios within the rounds.
 
     python benchmarks/throughput.py [--rounds 5] [--steps 20]
@@ -12,9 +12,9 @@ import time
 import numpy as np
 
 import galclass
-from galclass import training
-from galclass._tensorflow import keras, tf
-from galclass.model import choose_precision
+from galclass.network._tensorflow import keras, tf
+from galclass.network.hardware import choose_precision
+from galclass.training.session import Session
 
 BATCH = 64
 # Multiplications and additions of a forward and a backward pass of the published network.
@@ -26,7 +26,7 @@ def our_recipe(name, precision, images, labels):
     recipe = galclass.RECIPES[name]
     parts = galclass.split(labels, "published")
     network = {"dropout": recipe.dropout, "dense_dropout": recipe.dense_dropout, "l2": recipe.l2}
-    session = training._Session(recipe, network, 0, precision, parts, images, labels)
+    session = Session(recipe, network, 0, precision, parts, images, labels)
     rng = np.random.default_rng(0)
 
     def steps(count):
@@ -38,15 +38,15 @@ def our_recipe(name, precision, images, labels):
 
 
 def published_way(images, labels):
-    """float32 pictures in 0-1 and ``model.fit``, without XLA, which is slower on CPUs."""
+    """float32 images in 0-1 and ``model.fit``, without XLA, which is slower on CPUs."""
     model = keras.Sequential(galclass.build_cnn().layers[1:])
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-    pictures = (images / 255).astype(np.float32)
+    scaled = (images / 255).astype(np.float32)
     targets = keras.utils.to_categorical(labels, 10)
 
     def steps(count):
         n = count * BATCH
-        model.fit(pictures[:n], targets[:n], batch_size=BATCH, epochs=1, verbose=0)
+        model.fit(scaled[:n], targets[:n], batch_size=BATCH, epochs=1, verbose=0)
 
     return steps
 
@@ -67,14 +67,14 @@ def in_pytorch(precision, images, labels):
     layers += [nn.Linear(150, 60), nn.Tanh(), nn.Dropout(0.3), nn.Linear(60, 10)]
     model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters())
-    pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
+    inputs = torch.from_numpy(images).permute(0, 3, 1, 2)
     classes = torch.from_numpy(labels.astype(np.int64))
 
     def steps(count):
         for k in range(count):
             batch = slice(k * BATCH % 1024, k * BATCH % 1024 + BATCH)
             with torch.autocast("cpu", getattr(torch, precision), enabled=precision != "float32"):
-                logits = model(pictures[batch] / 255)
+                logits = model(inputs[batch] / 255)
             loss = nn.functional.cross_entropy(logits.float(), classes[batch])
             optimizer.zero_grad()
             loss.backward()

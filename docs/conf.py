@@ -1,4 +1,4 @@
-"""The pages that ``make docs`` builds: the repository's texts, and the docstrings by room."""
+"""The pages that ``make docs`` builds: the repository's texts, and the docstrings by folder."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = {
     "README.md": "index.md",
     "data/README.md": "data.md",
-    "MODEL_CARD.md": "model_card.md",
+    "galclass/pretrained/README.md": "model_card.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
@@ -30,7 +30,7 @@ html_css_files = ["galclass.css"]
 html_copy_source = False
 html_show_copyright = False
 
-# The docstrings tell the types, together with shapes and units.
+# The docstrings have the types, together with shapes and units.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autosummary_generate = False
@@ -42,20 +42,22 @@ toc_object_entries_show_parents = "hide"
 def include_repository_file(app, docname, source):
     """Replace the line ``{include ../NAME}`` by that file, with links that hold from here."""
 
-    def mended(found):
-        image, target = found.groups()
-        if re.match(r"https?:|#", target):
-            return found[0]
-        if target.startswith("docs/"):
-            return f"{image}({target.removeprefix('docs/')})"
-        if image.startswith("!"):
-            return f"{image}(../{target})"
-        return f"{image}({PAGES.get(target, REPOSITORY + target)})"
-
     def included(found):
         path = ROOT / found[1]
         app.env.note_dependency(str(path))
-        return re.sub(r"(!?\[[^\]]*\])\(([^)\s]+)\)", mended, path.read_text(encoding="utf-8"))
+
+        def resolved(link):
+            image, target = link.groups()
+            if re.match(r"https?:|#", target):
+                return link[0]
+            name = (path.parent / target).relative_to(ROOT).as_posix()
+            if name.startswith("docs/"):
+                return f"{image}({name.removeprefix('docs/')})"
+            if image.startswith("!"):
+                return f"{image}(../{name})"
+            return f"{image}({PAGES.get(name, REPOSITORY + name)})"
+
+        return re.sub(r"(!?\[[^\]]*\])\(([^)\s]+)\)", resolved, path.read_text(encoding="utf-8"))
 
     source[0] = re.sub(r"^\{include \.\./(\S+)\}$", included, source[0], flags=re.M)
 

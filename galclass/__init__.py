@@ -1,4 +1,4 @@
-"""Galaxy morphology from pictures: Galaxy10 SDSS and the published three-block network.
+"""Galaxy morphology: Galaxy10 SDSS and a small convolutional network, reproducibly.
 
 The public names are loaded when they are first used, so that ``import galclass`` stays
 cheap and does not import TensorFlow.

@@ -1,573 +1,309 @@
 """``galclass ...``: each command is a few lines over the functions of the library."""
 
+import inspect
+import io
 import sys
-from enum import Enum
+import warnings
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import typer
+from typer import Argument, Option
 
-from . import __version__
+import galclass
+
+from .errors import GalclassError, ParameterError
 
 app = typer.Typer(
-    help="Tell the morphology of galaxies with the published Galaxy10 network.",
+    help="Classify galaxies by their morphology. Class numbers are 1 to 10, as in figures.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(help="Fetch, simulate or describe galaxies.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-Data = Annotated[
-    str, typer.Option("--data", help="simulated, galaxy10, or an HDF5 file in its layout.")
-]
-Galaxies = Annotated[int, typer.Option("--n", min=1, help="Galaxies to simulate.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")]
-Address = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(help="Of the Ray cluster. Default: RAY_ADDRESS, or Ray on this machine."),
-]
+# Flushed, so that a pipe that is closed early, as by head, ends the command quietly within typer.
+echo = partial(print, flush=True)
 
 
-class Precision(str, Enum):
-    """Arithmetic of the network's layers."""
-
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
-class RecipeName(str, Enum):
-    """How the network is trained."""
-
-    default = "default"
-    published = "published"
-
-
-class Engine(str, Enum):
-    """Where the work is done."""
-
-    local = "local"
-    ray = "ray"
-
-
-class SplitProtocol(str, Enum):
-    """How galaxies are split into training, validation and test parts."""
-
-    stratified = "stratified"
-    published = "published"
-
-
-def _version(shown: bool):
+def _version(shown: bool) -> None:
     if shown:
-        typer.echo(f"galclass {__version__}")
+        echo(f"galclass {galclass.__version__}")
         raise typer.Exit
 
 
-@app.callback()
-def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-):
+RecipeName: TypeAlias = Literal["default", "published"]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+Protocol: TypeAlias = Literal["stratified", "published"]
+IMAGES = (
+    "Image files or directories of them; or Parquet with columns id and image, or HDF5 in "
+    "Galaxy10's layout. Three FITS files are one galaxy: its bands g, r and i, in this order, in "
+    "nanomaggies per SDSS pixel."
+)
+FORMATS = ".ecsv .csv .fits .parquet .xml"
+# Every parameter of the commands once; what follows a colon tells those of one name apart.
+PARAMETERS: dict[str, tuple[Any, Any]] = {
+    "address": (str | None, Option(None, help="Of Ray. Default: RAY_ADDRESS, or started here.")),
+    "beside": (Path | None, Option(None, help="A run on the same galaxies to compare with.")),
+    "crop": (float | None, Option(None, help="Fraction of the field to keep. Default: 0.488.")),
+    "data": (str, Option("galaxy10", help="simulated, galaxy10, or an HDF5 file in its layout.")),
+    "data:run": (str | None, Option(None, help="The run's galaxies. Default: what it records.")),
+    "engine": (Literal["local", "ray"], Option("local", help="In this process, or on Ray.")),
+    "epochs": (int | None, Option(None, min=1, help="Instead of the recipe's.")),
+    "examples": (Literal["run", "simulated"], Option("run", help="Galaxies of the examples.")),
+    "figure": (Path | None, Option(None, help="Figure to write: .png .svg .pdf.")),
+    "folds": (int | None, Option(None, min=2, help="Cross-validate with so many folds instead.")),
+    "images": (list[Path], Argument([], help=IMAGES)),
+    "n": (int, Option(4000, min=1, help="Galaxies to simulate.")),
+    "name": (str | None, Option(None, help="A galaxy in SDSS, such as M51.")),
+    "note": (str, Option("", help="What the model card says of the galaxies.")),
+    "notebook": (Path, Option("CNN_galaxies.ipynb", help="The notebook to execute.")),
+    "out": (Path, Option(..., "--out", "-o", help="The folder to make.")),
+    "out:data": (Path, Argument(..., help="HDF5 file to write.")),
+    "out:figures": (Path | None, Option(None, "--out", "-o", help="Folder. Default: RUN/figures.")),
+    "out:table": (Path | None, Option(None, "--out", "-o", help=f"Table to write: {FORMATS}.")),
+    "overwrite": (bool, Option(False, "--overwrite", help="Replace what exists.")),
+    "part_rows": (int, Option(1000, min=1, help="Images in a shard.")),
+    "position": (str | None, Option(None, help='A galaxy in SDSS: "RA DEC" in degrees, ICRS.')),
+    "precision": (Precision, Option("auto", help="Of the network's layers; auto: the fastest.")),
+    "recipe": (RecipeName, Option("default", help="How the network is trained.")),
+    "resume": (bool, Option(False, "--resume", help="Resume an unfinished run.")),
+    "run": (Path, Argument(..., help="A run folder.")),
+    "run:network": (Path | None, Option(None, help="A run. Default: the pretrained network.")),
+    "seed": (int, Option(0, min=0, help="Seed of everything random.")),
+    "seeds": (int | None, Option(None, min=1, help="Number of seeds. Default: 5.")),
+    "size": (Literal["page", "column"], Option("page", help="column: of a paper, with PDF.")),
+    "source": (Path, Argument(..., help="A directory of images, Parquet files or HDF5.")),
+    "split": (Protocol, Option("stratified", help="How the test set is chosen.")),
+    "start": (Path | None, Option(None, help="A finished run to fine-tune.")),
+    "symmetric": (bool | None, Option(None, help="Average over the eight symmetries.")),
+    "version": (bool, Option(False, "--version", callback=_version, is_eager=True)),
+    "workers": (int | None, Option(None, min=1, help="Of Ray. Default: one a CPU, or a GPU.")),
+}
+
+
+def command(register: Callable[[Any], Any], parameters: str = "") -> Callable[[Any], Any]:
+    """Register a function with typer as a command that has these of the PARAMETERS."""
+
+    def decorate(function: Any) -> Any:
+        kind, chosen = inspect.Parameter.KEYWORD_ONLY, []
+        for key in parameters.split():
+            annotation, option = PARAMETERS[key]
+            name = key.partition(":")[0]
+            chosen.append(inspect.Parameter(name, kind, annotation=annotation, default=option))
+        function.__signature__ = inspect.Signature(chosen)
+        return register(function)
+
+    return decorate
+
+
+@command(app.callback(), "version")
+def _main(**_: Any) -> None:
     pass
 
 
-@data_app.command("fetch")
-def data_fetch():
-    """Find Galaxy10.h5 on this machine, or download it (210 MB) into the cache."""
-    from .galaxy10 import locate_galaxy10
+@command(data_app.command("fetch"))
+def data_fetch() -> None:
+    """Find Galaxy10.h5 on this computer, or download it (210 MB) into the cache."""
+    from .data.galaxy10 import locate_galaxy10
 
-    typer.echo(locate_galaxy10())
+    echo(locate_galaxy10())
 
 
-@data_app.command("simulate")
-def data_simulate(
-    out: Annotated[Path, typer.Argument(help="HDF5 file to write.")],
-    n: Galaxies = 4000,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-):
+@command(data_app.command("simulate"), "out:data n seed overwrite")
+def data_simulate(out: Path, n: int, seed: int, overwrite: bool) -> None:
     """Write simulated galaxies to an HDF5 file in Galaxy10's layout."""
-    from .galaxy10 import write_galaxy10
-    from .sources import load_data
+    from .data.dataset import write_data
 
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists; choose another name or give --overwrite")
-    images, labels, source = load_data("simulated", n=n, seed=seed)
-    write_galaxy10(out, images, labels, source=source)
-    typer.echo(f"{len(labels):,} simulated galaxies in {out}")
+    _check_new(out, overwrite)
+    write_data(out, galclass.load_data("simulated", n=n, seed=seed))
+    echo(f"{n:,} simulated galaxies in {out}")
 
 
-@data_app.command("info")
-def data_info(data: Data = "galaxy10", n: Galaxies = 4000, seed: Seed = 0):
-    """Describe galaxies: origin, counts by class, and copies of a galaxy across a split."""
-    from rich.console import Console
-    from rich.table import Table
+@command(data_app.command("info"), "data n seed")
+def data_info(data: str, **settings: int) -> None:
+    """Describe galaxies: origin, counts by class, and copies across a split."""
+    from .data.galaxy10 import CLASS_COUNTS
+    from .network.symmetry import find_copies
 
-    from .galaxy10 import CLASS_COUNTS, CLASS_NAMES, find_copies, split
-    from .plotting import describe_source
-    from .sources import load_data
-
-    images, labels, source = load_data(data, n=n, seed=seed)
-    table = Table("class", "name", "galaxies", "public Galaxy10", title=describe_source(source))
-    for c, name in enumerate(CLASS_NAMES):
-        table.add_row(str(c + 1), name, f"{(labels == c).sum():,}", f"{CLASS_COUNTS[c]:,}")
-    Console().print(table)
-    typer.echo(f"sha256 {source['sha256']}")
-    groups = find_copies(images)
-    typer.echo(f"galaxies that are a copy of another, also flipped or turned: {len(groups)} groups")
-    parts = split(labels)
-    typer.echo(f"split 70/15/15: {' / '.join(f'{len(part):,}' for part in parts)}")
-    across = sum(sum(bool(set(g) & set(part.tolist())) for part in parts) > 1 for g in groups)
-    typer.echo(f"groups with members in more than one part: {across}")
+    images, labels, origin = galclass.load_data(data, **settings)
+    copies, parts = find_copies(images), galclass.split(labels)
+    across = sum(sum(bool(set(g) & set(part.tolist())) for part in parts) > 1 for g in copies)
+    echo(f"{origin}\nsha256 {origin.sha256}\nclass  {'name':30s} galaxies  public Galaxy10")
+    for c, name in enumerate(galclass.CLASS_NAMES):
+        echo(f"{c + 1:5d}  {name:30s} {(labels == c).sum():8,d}  {CLASS_COUNTS[c]:15,d}")
+    echo(f"split 70/15/15: {' / '.join(f'{len(part):,}' for part in parts)}")
+    echo(f"groups of copies, also under a symmetry: {len(copies)}; across the split: {across}")
 
 
-@app.command()
-def train(
-    out: Annotated[Path, typer.Option(help="The run folder to make.")],
-    data: Data = "galaxy10",
-    recipe: RecipeName = RecipeName.default,
-    epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
-    seed: Seed = 0,
-    n: Galaxies = 4000,
-    split: SplitProtocol = SplitProtocol.stratified,
-    precision: Precision = Precision.auto,
-    start: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="A finished run to start from, instead of random weights."),
-    ] = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-):
-    """Train the network, evaluate it on its test galaxies and draw its figures."""
-    from .evaluation import evaluate
-    from .plotting import save_figures
-    from .sources import load_data
-    from .training import train
-
-    images, labels, source = load_data(data, n=n)
-    run = train(
-        images,
-        labels,
-        out=out,
-        recipe=recipe.value,
-        epochs=epochs,
-        seed=seed,
-        split_protocol=split.value,
-        precision=precision.value,
-        source=source,
-        start=start,
-        resume=resume,
-        overwrite=overwrite,
-    )
-    evaluate(run, images, labels)
-    save_figures(run, run.path / "figures")
-    _print_metrics(run)
+@command(app.command(), "out data recipe epochs seed n split precision start resume overwrite")
+def train(data: str, n: int, **settings: Any) -> None:
+    """Train the network, evaluate it on its test set and plot its figures."""
+    dataset = galclass.load_data(data, n=n)
+    run = galclass.train(*dataset, **settings)
+    galclass.evaluate(run, *dataset)
+    galclass.save_figures(run)
+    _print_metrics(run.path)
 
 
-@app.command()
-def study(
-    out: Annotated[Path, typer.Option(help="Folder for the runs of the study.")],
-    data: Data = "galaxy10",
-    recipe: RecipeName = RecipeName.default,
-    seeds: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Number of seeds. Default: 5, unless --folds is given."),
-    ] = None,
-    folds: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=2, help="Cross-validate by so many folds instead."),
-    ] = None,
-    epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
-    n: Galaxies = 4000,
-    precision: Precision = Precision.auto,
-    engine: Annotated[Engine, typer.Option(help="Train here, or on Ray.")] = Engine.local,
-    address: Address = None,
-):
-    """Train a recipe with several seeds or folds; a stopped study goes on where it was."""
-    from .plotting import plot_study, save_figure
-    from .sources import load_data
-    from .studies import load_study, study
+@command(app.command(), "out data recipe seeds folds epochs n precision engine address")
+def study(out: Path, data: str, n: int, **settings: Any) -> None:
+    """Train a recipe with several seeds or folds; a stopped study resumes."""
+    from .figures.style import save_figure
+    from .studies import load_study
 
-    images, labels, source = load_data(data, n=n)
-    summary = study(
-        images,
-        labels,
-        out=out,
-        seeds=seeds,
-        folds=folds,
-        engine=engine.value,
-        address=address,
-        recipe=recipe.value,
-        epochs=epochs,
-        precision=precision.value,
-        source=source,
-    )
-    save_figure(plot_study(load_study(out)), out / "study.png")
+    summary = galclass.study(*galclass.load_data(data, n=n), out=out, **settings)
+    save_figure(galclass.plot_history(load_study(out)), out / "study.png")
     for key, mean in summary["mean"].items():
         spread = "" if summary["std"][key] is None else f" ± {summary['std'][key]:.4f}"
-        typer.echo(f"{key:20s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")
-    kind = "seeds" if folds is None else "folds"
-    typer.echo(f"{len(summary['seeds'])} {kind}, {summary['galaxies']:,} test galaxies, {out}")
+        echo(f"{key:20s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")
+    echo(f"{len(summary['seeds'])} runs, {summary['galaxies']:,} test galaxies, {out}")
 
 
-@app.command()
-def evaluate(
-    run: RunFolder,
-    data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--data", help="The run's galaxies. Default: as its manifest says."),
-    ] = None,
-    symmetric: Annotated[
-        Optional[bool],  # noqa: UP045
-        typer.Option(help="Average over the eight flips and turns. Default: the recipe's."),
-    ] = None,
-):
-    """Measure a run on its own test galaxies again."""
-    from .evaluation import evaluate
-    from .runs import load_run
-    from .sources import load_run_data
-
-    run = load_run(run)
-    images, labels, _ = load_run_data(run, data)
-    evaluate(run, images, labels, symmetric=symmetric)
+@command(app.command(), "run data:run symmetric")
+def evaluate(run: Path, data: str | None, symmetric: bool | None) -> None:
+    """Evaluate a run on its own test set again."""
+    galclass.evaluate(run, *galclass.load_run(run).load_data(data), symmetric=symmetric)
     _print_metrics(run)
 
 
-@app.command()
-def verify(
-    run: RunFolder,
-    data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--data", help="The run's galaxies. Default: as its manifest says."),
-    ] = None,
-):
+@command(app.command(), "run data:run")
+def verify(run: Path, data: str | None) -> None:
     """Check a run against its manifest: data, split, weights, history and metrics."""
-    from .runs import load_run
-    from .verify import verify
-
-    differences = verify(load_run(run), data)
-    for difference in differences:
-        typer.echo(difference)
-    typer.echo(f"{len(differences)} differences" if differences else "the run is what it says")
-    raise typer.Exit(1 if differences else 0)
+    differences = galclass.verify(run, data)
+    echo(*differences, f"{len(differences) or 'no'} differences", sep="\n")
+    raise typer.Exit(bool(differences))
 
 
-@app.command()
-def predict(
-    pictures: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Argument(
-            help="Pictures (JPEG, PNG, TIFF) or a directory of them; or one source: Parquet with "
-            "columns id and image, or HDF5 in Galaxy10's layout."
-        ),
-    ] = None,
-    position: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help='A galaxy in SDSS by its position: "RA DEC" in degrees, ICRS.'),
-    ] = None,
-    name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="A galaxy in SDSS by its name, such as M51."),
-    ] = None,
-    run: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="A run folder. Default: the network that comes with galclass."),
-    ] = None,
-    out: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--out",
-            "-o",
-            help="Table to write: .ecsv .csv .fits .parquet .xml; or NAME.parquet/, a folder to "
-            "write it to in parts, where a stopped run goes on.",
-        ),
-    ] = None,
-    gallery: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Figure to write: the pictures with their classes."),
-    ] = None,
-    attribution: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Figure to write: where the evidence lies (Grad-CAM), first ten."),
-    ] = None,
-    crop: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Side to keep, as a fraction of the field. Default: Galaxy10's."),
-    ] = None,
-    symmetric: Annotated[bool, typer.Option(help="Average over the eight flips and turns.")] = True,
-    precision: Precision = Precision.auto,
-    engine: Annotated[
-        Engine, typer.Option(help="Classify here, or on Ray, which needs -o NAME.parquet/.")
-    ] = Engine.local,
-    address: Address = None,
-    workers: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Processes on Ray. Default: one a CPU, or one a GPU."),
-    ] = None,
-    part_rows: Annotated[int, typer.Option(min=1, help="Pictures in a part.")] = 1000,
-    overwrite: Overwrite = False,
-):
-    """Classify pictures of galaxies."""
-    from .cutouts import list_pictures, prepare, sdss_cutout
-    from .distributed import check_engine
-    from .plotting import plot_attribution, plot_predictions, save_figure
-    from .prediction import load_network, predict, table_format, write_table
-    from .runs import load_run
-    from .survey import count_rows, is_survey, list_parts, predict_parts
+@command(
+    app.command(), "images position name run:network out:table figure crop precision overwrite"
+)
+def predict(out: Path | None, figure: Path | None, overwrite: bool, **settings: Any) -> None:
+    """Classify images of galaxies; tables count their classes from 0."""
+    from .figures.style import check_figure, save_figure
+    from .prediction.table import check_table, write_table
 
-    check_engine(engine.value, address, workers)
-    if (bool(pictures) + (position is not None) + (name is not None)) != 1:
-        raise ValueError("give either pictures, --position or --name")
-    source = pictures[0] if pictures and len(pictures) == 1 and is_survey(pictures[0]) else None
-    if engine is Engine.ray or (out is not None and out.endswith("/")):
-        if source is None or out is None or gallery or attribution:
-            raise ValueError(
-                "parts are written of one SOURCE (a directory, Parquet or HDF5) with "
-                "-o NAME.parquet/ and without figures"
-            )
-        folder = predict_parts(
-            None if run is None else load_run(run),
-            source,
-            out,
-            symmetric=symmetric,
-            precision=precision.value,
-            crop=crop,
-            part_rows=part_rows,
-            engine=engine.value,
-            address=address,
-            workers=workers,
-            overwrite=overwrite,
-            progress=sys.stderr.isatty(),
-        )
-        parts = list_parts(source, rows=part_rows)
-        typer.echo(f"{count_rows(parts):,} pictures in {len(parts):,} parts in {folder}")
-        return
-    out = None if out is None else Path(out)
-    for path in (out, gallery, attribution):
-        if path is not None and path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists; choose another name or give --overwrite")
-    if out is not None:
-        table_format(out, overwrite=overwrite)
-    given: Any
-    if source is not None and not (gallery or attribution):
-        given = source
-    elif source is not None and not source.is_dir():
-        raise ValueError("--gallery and --attribution show pictures, not rows of a file")
-    elif pictures:
-        given = [one for path in pictures for one in list_pictures(path)]
-    elif name is not None:
-        given = [sdss_cutout(name)]
-    else:
-        given = [sdss_cutout(*_position(position))]
-    network = None if run is None else load_run(run)
-    table = predict(
-        network,
-        given,
-        symmetric=symmetric,
-        precision=precision.value,
-        crop=crop,
-        progress=sys.stderr.isatty(),
-    )
-    for row in table:
-        shown = row["error"] or f"{row['class_name']}, {100 * row['probability']:.1f} %"
-        typer.echo(f"{row['source']}: {shown}")
-    if out is not None:
+    images, position, name = (settings.pop(key) for key in ("images", "position", "name"))
+    for path in filter(None, (out, figure)):
+        _check_new(path, overwrite, outside=images)
+    if out:
+        check_table(out, overwrite=overwrite)
+    if figure:
+        check_figure(figure)
+    given = _given(images, position, name, listed=figure is not None)
+    table = galclass.predict(given, progress=sys.stderr.isatty(), **settings)
+    if out:
         write_table(table, out, overwrite=overwrite)
-    if gallery is not None:
-        save_figure(plot_predictions(table, given, crop=crop), gallery)
-    if attribution is not None:
-        good = [one for one, error in zip(given, table["error"], strict=True) if not error]
-        model, _ = load_network(network, precision.value)
-        save_figure(plot_attribution(model, prepare(good[:10], crop=crop)), attribution)
+    if figure:
+        save_figure(galclass.plot_predictions(table, given, crop=settings["crop"]), figure)
+    for row in table:
+        if row["error"]:
+            print(f"{row['source']}: {row['error']}", file=sys.stderr)
+        else:
+            number, share = row["class"] + 1, 100 * row["probability"]
+            echo(f"{row['source']}: {number} {row['class_name']}, {share:.1f} %")
+    raise typer.Exit(int(all(table["error"])))
 
 
-def _position(text):
-    try:
-        ra, dec = map(float, text.replace(",", " ").split())
-    except ValueError:
-        raise ValueError(f'position {text!r}, expected "RA DEC" in degrees') from None
-    return ra, dec
+@command(
+    app.command(),
+    "source out run:network engine address workers part_rows crop precision overwrite",
+)
+def survey(source: Path, out: Path, **settings: Any) -> None:
+    """Classify a large source in shards, here or on Ray; a stopped survey resumes."""
+    _check_new(out, overwrite=True, outside=[source])
+    folder = galclass.predict_survey(source, out, progress=sys.stderr.isatty(), **settings)
+    echo(f"{len(list(folder.glob('part-*'))):,} shards in {folder}")
 
 
-@app.command()
-def report(
-    run: RunFolder,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="HTML file to write. Default: RUN/report.html."),
-    ] = None,
-):
-    """Write one page of it all: figures, metrics, manifest, mistakes, model card."""
-    from .report import write_report
-    from .runs import load_run
+@command(app.command(), "run data:run out note")
+def pack(run: Path, data: str | None, out: Path, note: str) -> None:
+    """Copy a run with small weights, corrected for the public file's mix of classes."""
+    from .evaluation.pack import pack
 
-    typer.echo(write_report(load_run(run), out))
+    images, labels, _ = galclass.load_run(run).load_data(data)
+    _print_metrics(pack(run, images, labels, out=out, note=note).path)
 
 
-@app.command()
-def pack(
-    run: RunFolder,
-    data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for pretrained.npz and pretrained.json.")],
-    overwrite: Overwrite = False,
-):
-    """Make a run into the network in the box: calibrated, corrected, in half precision."""
-    from .pretrained import CARD_NAME, WEIGHTS_NAME, pack
-    from .runs import load_run
-    from .sources import load_run_data
-
-    for name in (WEIGHTS_NAME, CARD_NAME):
-        if (out / name).exists() and not overwrite:
-            raise FileExistsError(f"{out / name} exists; give another folder or --overwrite")
-    run = load_run(run)
-    images, labels, _ = load_run_data(run, data)
-    card = pack(run, images, labels, folder=out)
-    typer.echo(f"test accuracy {100 * card['test']['accuracy']:.2f} %; files in {out}")
+@command(app.command(), "run out:figures examples beside size")
+def figures(run: Path, examples: str, **settings: Any) -> None:
+    """Plot the figures of a run, from its folder alone."""
+    shown = galclass.load_data("simulated", n=400) if examples == "simulated" else None
+    echo(*galclass.save_figures(run, examples=shown, **settings), sep="\n")
 
 
-@app.command()
-def card(
-    run: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Argument(help="A run folder. Default: the network that comes with galclass."),
-    ] = None,
-):
-    """Print a model card in Markdown."""
-    from .report import model_card, pretrained_model_card
-    from .runs import load_run
-
-    typer.echo(pretrained_model_card() if run is None else model_card(load_run(run)), nl=False)
-
-
-class Examples(str, Enum):
-    """Whose galaxies the examples figure shows."""
-
-    run = "run"
-    simulated = "simulated"
-
-
-class FigureSize(str, Enum):
-    """What figures are drawn for."""
-
-    page = "page"
-    column = "column"
-
-
-@app.command()
-def figures(
-    run: RunFolder,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder for the figures. Default: RUN/figures."),
-    ] = None,
-    examples: Annotated[
-        Examples, typer.Option(help="The run's own galaxies or simulated ones.")
-    ] = Examples.run,
-    beside: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="A run on the same galaxies, of another recipe, to compare with."),
-    ] = None,
-    size: Annotated[
-        FigureSize, typer.Option(help="For a page, or a column of a paper (3.5 in, with PDF).")
-    ] = FigureSize.page,
-):
-    """Draw the figures of a run, from its folder alone."""
-    from .plotting import save_figures
-    from .runs import load_run
-    from .sources import load_data
-
-    run = load_run(run)
-    shown = load_data("simulated", n=400) if examples is Examples.simulated else None
-    out = out or run.path / "figures"
-    for path in save_figures(run, out, examples=shown, beside=beside, size=size.value):
-        typer.echo(path)
-
-
-@app.command()
-def notebook(
-    out: Annotated[Path, typer.Option(help="The run folder to make.")],
-    data: Data = "galaxy10",
-    recipe: RecipeName = RecipeName.default,
-    epochs: Annotated[Optional[int], typer.Option(min=1, help="Instead of the recipe's.")] = None,  # noqa: UP045
-    seed: Seed = 0,
-    source: Annotated[Path, typer.Option("--notebook", help="The notebook to execute.")] = Path(
-        "CNN_galaxies.ipynb"
-    ),
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-):
+@command(app.command(), "out data recipe epochs seed notebook resume overwrite")
+def notebook(notebook: Path, out: Path, resume: bool, overwrite: bool, **parameters: Any) -> None:
     """Execute the notebook into a run folder, with its HTML."""
     from .notebook import execute
 
-    execute(
-        source,
-        out,
-        parameters={"data": data, "recipe": recipe.value, "epochs": epochs, "seed": seed},
-        resume=resume,
-        overwrite=overwrite,
-    )
+    execute(notebook, out, parameters=parameters, resume=resume, overwrite=overwrite)
+    _print_metrics(out)
 
 
-def _print_metrics(run):
-    from rich.console import Console
-    from rich.table import Table
+def _given(images: list[Path], position: str | None, name: str | None, *, listed: bool) -> Any:
+    """What ``galclass predict`` is to classify, as ``galclass.predict`` takes it."""
+    from .data.images import FITS_SUFFIXES, list_images
+    from .prediction.sources import is_source
 
-    from .plotting import describe_source
+    if (bool(images) + (position is not None) + (name is not None)) != 1:
+        raise ParameterError("give either images, --position or --name")
+    if name is not None:
+        return [galclass.sdss_cutout(name)]
+    if position is not None:
+        try:
+            ra, dec = map(float, position.replace(",", " ").split())
+        except ValueError:
+            raise ParameterError(f'position {position!r}, expected "RA DEC" in degrees') from None
+        return [galclass.sdss_cutout(ra, dec)]
+    if len(images) == 1 and not listed:
+        return images[0]
+    if any(is_source(path) and not path.is_dir() for path in images):
+        raise ParameterError("expected one Parquet or HDF5 file by itself, without --figure")
+    if len(images) == 3 and all(path.name.lower().endswith(FITS_SUFFIXES) for path in images):
+        return [tuple(images)]
+    return [one for path in images for one in list_images(path)]
 
+
+def _check_new(path: Path, overwrite: bool, outside: Iterable[Path] = ()) -> None:
+    """Refuse an output that exists, or that would lie in a directory of images."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; choose another name or give --overwrite")
+    for folder in outside:
+        if folder.is_dir() and folder.resolve() in path.resolve().parents:
+            raise ParameterError(f"{path} would lie in {folder}, which is read; choose another")
+
+
+def _print_metrics(path: Path) -> None:
+    run = galclass.load_run(path)
     metrics = run.metrics
-    table = Table("class", "name", "precision", "recall", "test galaxies")
-    for c, row in enumerate(metrics["classes"], 1):
-        shown = [
-            "-" if row[k] is None else f"{100 * row[k]:.1f} %" for k in ("precision", "recall")
-        ]
-        table.add_row(str(c), row["name"], *shown, f"{row['support']:,}")
-    Console().print(table)
     low, high = metrics["accuracy_interval"]
-    typer.echo(describe_source(run.manifest["source"]))
-    typer.echo(
+    echo(*run.summary().pformat(max_lines=-1, max_width=-1), run.origin, sep="\n")
+    echo(
         f"test accuracy {100 * metrics['accuracy']:.2f} % (95 % interval {100 * low:.1f} to "
         f"{100 * high:.1f}), balanced accuracy {100 * metrics['balanced_accuracy']:.2f} %, "
-        f"macro-F1 {100 * metrics['macro_f1']:.2f} %, {metrics['galaxies']:,} galaxies"
+        f"macro-F1 {100 * metrics['macro_f1']:.2f} %, {metrics['galaxies']:,} galaxies\n"
+        f"run folder: {path}"
     )
-    typer.echo(f"run folder: {run.path}")
 
 
 # The base of typer's errors of bad use; which click they come from depends on typer's version.
-UsageError = typer.BadParameter.__base__
+UsageError: Any = typer.BadParameter.__base__
 
 
-def main():
+def main() -> NoReturn:
     """Run the command line; bad use and bad data end with one line and exit code 2."""
+    warnings.formatwarning = lambda message, *_, **__: f"galclass: {message}\n"
+    if isinstance(sys.stdout, io.TextIOWrapper):  # File names may hold what it cannot encode.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except UsageError as error:  # type: ignore[misc]
+    except UsageError as error:
         message = " ".join(error.format_message().split())
         if message:  # A command without arguments has shown its help.
-            typer.echo(f"galclass: {message}; see galclass --help", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        if not _expected(error):
-            raise
-        typer.echo(f"galclass: {error}", err=True)
-        sys.exit(2)
-
-
-def _expected(error):
-    """Whether an error was raised by galclass itself, and so says what to do."""
-    traceback = error.__traceback__
-    while traceback.tb_next:
-        traceback = traceback.tb_next
-    return traceback.tb_frame.f_globals.get("__name__", "").startswith("galclass")
-
-
-if __name__ == "__main__":
-    main()
+            print(f"galclass: {message}; see galclass --help", file=sys.stderr)
+    except (GalclassError, OSError) as error:
+        print(f"galclass: {error}", file=sys.stderr)
+    sys.exit(2)

@@ -1,15 +1,25 @@
-"""Execute the notebook without a browser, and show what only a notebook can."""
+"""Execute the notebook without a browser, and show in it what only a notebook can."""
 
 import os
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .runs import Run, RunError, load_run, whole_file
+from .errors import MissingPackageError, RunError
+from .files import PathLike, whole_file
+from .run import load_run
 
 
-def execute(notebook, out, *, parameters, resume=False, overwrite=False):
+def execute(
+    notebook: PathLike,
+    out: PathLike,
+    *,
+    parameters: Mapping[str, Any],
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Path:
     """Execute a parameterised notebook and leave it, and its HTML, in the run folder that it made.
 
     Parameters
@@ -21,7 +31,7 @@ def execute(notebook, out, *, parameters, resume=False, overwrite=False):
     parameters : dict
         The other parameters.
     resume, overwrite : bool, default False
-        Go on with the run in `out`, or delete it first.
+        Resume the run in `out`, or delete it first.
 
     Returns
     -------
@@ -32,10 +42,10 @@ def execute(notebook, out, *, parameters, resume=False, overwrite=False):
     ------
     FileNotFoundError
         No such notebook.
-    ImportError
+    MissingPackageError
         The packages of the extra ``notebook`` are missing.
     RunError
-        `out` is in the way, or a cell ended in an error.
+        `out` exists already, or a cell ended in an error.
     """
     notebook, out = Path(notebook), Path(out)
     if not notebook.is_file():
@@ -44,18 +54,11 @@ def execute(notebook, out, *, parameters, resume=False, overwrite=False):
         import nbconvert
         import papermill
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f"{error.name} is not installed; install it with: pip install 'galclass[notebook]'"
         ) from error
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file, expected a folder for the run; choose another name")
-    if out.exists() and any(out.iterdir()) and not resume:
-        if not overwrite:
-            raise RunError(f"{out} is not empty; give --resume, --overwrite or another folder")
-        load_run(out)  # Deletes nothing but a run.
-        shutil.rmtree(out)
+    _make_room(out, resume, overwrite)
     unfinished = out.parent / f".{out.name}.ipynb"
-    out.parent.mkdir(parents=True, exist_ok=True)
     # Jupyter's debugger warns about frozen modules in every kernel.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
@@ -80,27 +83,35 @@ def execute(notebook, out, *, parameters, resume=False, overwrite=False):
     page, _ = nbconvert.HTMLExporter().from_filename(str(executed))
     with whole_file(executed.with_suffix(".html")) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    run = load_run(out)
-    print(f"\nnotebook       {executed}\npage           {executed.with_suffix('.html')}")
-    print(f"run folder     {out}\nfigures        {out / 'figures'}")
-    print(f"test accuracy  {100 * run.metrics['accuracy']:.1f} %")
     return executed
 
 
-def show_curves(history: Run | list[Any]) -> None:
-    """Draw the curves of a training in place of what the notebook's cell showed before.
+def _make_room(out: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that holds something else than the run to resume or to replace."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file, expected a folder for the run; choose another name")
+    if out.exists() and any(out.iterdir()) and not resume:
+        if not overwrite:
+            raise RunError(f"{out} is not empty; give --resume, --overwrite or another folder")
+        load_run(out)  # Deletes nothing but a run.
+        shutil.rmtree(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
 
-    Give it to ``galclass.train(..., on_epoch=galclass.show_curves)`` to watch, and call it with the
-    run at the end, which leaves the curves of the run alone.
+
+def show_curves(history: Any) -> None:
+    """Plot the curves of a training in place of what the notebook's cell showed before.
+
+    Give it to ``galclass.train(..., on_epoch=show_curves)`` to watch, and call it with the run at
+    the end, which leaves the curves of the run alone.
 
     Parameters
     ----------
     history : list of dict, Run, or list of Run
-        A row an epoch, as `on_epoch` gets it; a run; or runs to show side by side.
+        A row an epoch, as `on_epoch` gets it; a run; or runs to compare.
 
     Raises
     ------
-    ImportError
+    MissingPackageError
         Not in a notebook: IPython is missing.
 
     Examples
@@ -108,21 +119,21 @@ def show_curves(history: Run | list[Any]) -> None:
     The last line is what a terminal shows; a notebook shows the figure:
 
     >>> import galclass
-    >>> galclass.show_curves(galclass.load_run("runs/mine"))
+    >>> from galclass.notebook import show_curves
+    >>> show_curves(galclass.load_run("runs/mine"))
     Figure(...)
     """
     try:
         from IPython.display import clear_output, display
     except ImportError as error:
-        raise ImportError("show_curves draws in notebooks; elsewhere use plot_history") from error
-    from .plotting import plot_comparison, plot_history
+        raise MissingPackageError(
+            "IPython is not installed; show_curves is for notebooks, elsewhere use plot_history"
+        ) from error
+    from .figures.training import plot_history
 
-    if isinstance(history, Run):
-        fig = plot_history(history)
-    elif isinstance(history[0], Run):
-        fig = plot_comparison(history)
-    else:
-        fig = plot_history({key: [row[key] for row in history] for key in history[0]})
+    if isinstance(history, Sequence) and isinstance(history[0], Mapping):
+        history = {key: [row[key] for row in history] for key in history[0]}
+    fig = plot_history(history)
     # Waiting with the clearing until the figure is there spares the eye a flicker.
     clear_output(wait=True)
     display(fig)

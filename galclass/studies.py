@@ -7,33 +7,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import distributed
-from ._types import Engine, PathLike
-from .evaluation import HEADLINE, compute_metrics, evaluate
-from .runs import load_run, write_json
+from . import cluster
+from .data.arrays import check_integer
+from .data.dataset import Origin
+from .errors import ParameterError
+from .evaluation.evaluate import evaluate
+from .evaluation.metrics import HEADLINE, compute_metrics
+from .files import PathLike, write_json
+from .run import Run, load_run
+
+# What train can be given; a study sets the rest.
+SETTINGS = ("recipe", "epochs", "split", "precision", "start")
 
 
 def study(
     images: ArrayLike,
     labels: ArrayLike,
+    origin: Origin | None = None,
     *,
     out: PathLike,
     seeds: int | None = None,
     folds: int | None = None,
-    engine: Engine = "local",
+    engine: cluster.Engine = "local",
     address: str | None = None,
     verbose: bool = True,
     **settings: Any,
 ) -> dict[str, Any]:
     """Train a recipe several times and measure the spread and the ensemble.
 
-    A study that was stopped goes on where it was when it is called again; finished runs are not
+    A study that was stopped resumes when it is called again; finished runs are not
     trained anew.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, 69, 69, 3)
     labels : ndarray of int, shape (N,)
+    origin : Origin, optional
+        As for :func:`galclass.train`.
     out : path-like
         Folder for the runs ``seed-0``, ``seed-1``, ... or ``fold-1``, ``fold-2``, ... and
         ``study.json``. With Ray on several machines, one that they share.
@@ -45,14 +55,14 @@ def study(
         stratified split in all of them.
     engine : {"local", "ray"}
         Where the runs are trained: one after the other in this process, or as tasks on a Ray
-        cluster, with up to four CPUs or one GPU each. A run whose process or machine is lost
-        goes on from its checkpoint elsewhere.
+        cluster, with up to four CPUs or one GPU each. A run whose worker dies is resumed
+        from its checkpoint elsewhere.
     address : str, optional
-        Of the Ray cluster, see :func:`galclass.distributed.cluster`.
+        Of the Ray cluster, see :func:`galclass.cluster.cluster`.
     verbose : bool, default True
         A line an epoch; with Ray, a line a run.
     **settings
-        For :func:`galclass.train`: recipe, epochs, split_protocol, precision, source.
+        For :func:`galclass.train`: recipe, epochs, split, precision, start.
 
     Returns
     -------
@@ -61,10 +71,10 @@ def study(
 
     Raises
     ------
-    ValueError
-        `seeds` is less than 1 or `folds` less than 2, both are given, `split_protocol` is given
-        with `folds`, or `out` holds runs of the other kind; else as :func:`galclass.train`.
-    ImportError
+    ParameterError
+        `seeds` is less than 1 or `folds` less than 2, both are given, `split` is given with
+        `folds`, or `out` holds runs of the other kind; else as :func:`galclass.train`.
+    MissingPackageError
         Ray is asked for, and not installed.
 
     Examples
@@ -78,16 +88,16 @@ def study(
     ([0, 1], 15)
     >>> mean, spread = summary["mean"]["accuracy"], summary["std"]["accuracy"]
     """
-    distributed.check_engine(engine, address)
+    cluster.check_engine(engine, address)
     out = Path(os.path.abspath(os.path.expanduser(out)))
     tasks = _list_runs(out, seeds, folds, settings)
+    data = {"images": images, "labels": labels, "origin": origin}
     if engine == "local":
         for task in tasks:
-            _train_and_evaluate(images, labels, verbose=verbose, **task)
+            _train_and_evaluate(verbose=verbose, **data, **task)
     else:
-        with distributed.cluster(address):
-            done = distributed.run_tasks(_train_and_evaluate, tasks, images=images, labels=labels)
-            for name in done:
+        with cluster.cluster(address):
+            for name in cluster.run_tasks(_train_and_evaluate, tasks, **data):
                 if verbose:
                     print(f"{name} is trained and evaluated", flush=True)
     summary = summarise([load_run(task["out"]) for task in tasks])
@@ -95,43 +105,45 @@ def study(
     return summary
 
 
-def _list_runs(out, seeds, folds, settings):
+def _list_runs(
+    out: Path, seeds: int | None, folds: int | None, settings: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Arguments of each training of a study."""
-    if seeds is not None and folds is not None:
-        raise ValueError(f"seeds={seeds} and folds={folds}, expected one of them")
-    kind, number, least = ("seed", seeds, 1) if folds is None else ("fold", folds, 2)
-    number = 5 if number is None else number
-    if not (isinstance(number, int) and number >= least):
-        raise ValueError(f"{kind}s={number!r}, expected an integer of {least} or more")
-    other = {"seed": "fold", "fold": "seed"}[kind]
+    if unknown := settings.keys() - SETTINGS:
+        raise ParameterError(f"unknown {sorted(unknown)}, expected settings of {SETTINGS}")
+    if folds is not None and (seeds is not None or "split" in settings):
+        raise ParameterError("folds given with seeds or split, expected one of them")
+    kind, other = ("seed", "fold") if folds is None else ("fold", "seed")
     if any(out.glob(f"{other}-*")):
-        raise ValueError(f"{out} holds a study of {other}s, now it is {kind}s; give another folder")
-    if kind == "seed":
+        raise ParameterError(f"{out} holds a study of {other}s, not {kind}s; give another folder")
+    if folds is None:
+        number = check_integer(5 if seeds is None else seeds, "seeds", 1)
         return [{"out": out / f"seed-{k}", "seed": k, **settings} for k in range(number)]
-    if "split_protocol" in settings:
-        raise ValueError("split_protocol and folds given, expected one of them")
-    return [
-        {"out": out / f"fold-{k}", "split_protocol": f"fold-{k}-of-{number}", **settings}
-        for k in range(1, number + 1)
-    ]
+    number = check_integer(folds, "folds", 2)
+    splits = {k: f"fold-{k}-of-{number}" for k in range(1, number + 1)}
+    return [{"out": out / f"fold-{k}", "split": name, **settings} for k, name in splits.items()]
 
 
-def _train_and_evaluate(images, labels, *, out, verbose=False, **settings):
-    """Go on with a run up to its metrics; the name of its folder."""
-    from .training import train
+def _train_and_evaluate(
+    images: ArrayLike,
+    labels: ArrayLike,
+    origin: Origin | None,
+    *,
+    out: Path,
+    verbose: bool = False,
+    **settings: Any,
+) -> str:
+    """Resume a run up to its metrics; the name of its folder."""
+    from .training.train import train
 
-    run = train(images, labels, out=out, resume=True, verbose=verbose, **settings)
+    run = train(images, labels, origin, out=out, resume=True, verbose=verbose, **settings)
     if not (run.path / "metrics.json").exists():
         evaluate(run, images, labels)
     return run.path.name
 
 
-def load_study(path):
+def load_study(path: PathLike) -> list[Run]:
     """The runs of a study, in the order of their seeds or folds.
-
-    Returns
-    -------
-    list of galclass.runs.Run
 
     Raises
     ------
@@ -144,12 +156,12 @@ def load_study(path):
     return [load_run(folder) for folder in found or [path / "seed-0"]]
 
 
-def summarise(runs):
+def summarise(runs: list[Run]) -> dict[str, Any]:
     """Mean and standard deviation of the test metrics of runs, and their ensemble's.
 
     Parameters
     ----------
-    runs : list of galclass.runs.Run
+    runs : list of galclass.run.Run
         Evaluated runs that share their test galaxies.
 
     Returns
@@ -164,13 +176,13 @@ def summarise(runs):
 
     Raises
     ------
-    ValueError
+    ParameterError
         The runs have different test galaxies.
     """
     first = runs[0].predictions
     for run in runs[1:]:
         if not np.array_equal(run.predictions["indices"], first["indices"]):
-            raise ValueError(
+            raise ParameterError(
                 f"{run.path.name} has other test galaxies than {runs[0].path.name}; "
                 "compare runs on the same data and split"
             )
@@ -178,28 +190,27 @@ def summarise(runs):
     rows = {key: values for key, values in rows.items() if None not in values}
     probabilities = np.mean([run.predictions["probabilities"] for run in runs], axis=0)
     ensemble = compute_metrics(first["labels"], probabilities)
-    corrected = [run.metrics.get("public_mix") for run in runs]
+    mixes = [run.metrics["public_mix"] for run in runs]
     public_mix = None
-    if all(corrected):
-        both = {key: [each[key] for each in corrected] for key in ("strength", *rows)}
-        public_mix = {
-            "mean": {key: float(np.mean(values)) for key, values in both.items()},
-            "std": {key: _spread(values) for key, values in both.items()},
-        }
-    best = [float(run.history["val_accuracy"].max()) for run in runs]
+    if all(mixes):
+        public_mix = _summary({key: [mix[key] for mix in mixes] for key in ("strength", *rows)})
+    best = _summary({"best": [run.history["val_accuracy"].max() for run in runs]})
     return {
         "recipe_name": runs[0].manifest["recipe_name"],
-        "source": runs[0].manifest["source"],
+        "origin": runs[0].manifest["origin"],
         "seeds": [run.manifest["seed"] for run in runs],
         "splits": [run.manifest["split"]["protocol"] for run in runs],
         "galaxies": len(first["labels"]),
-        "mean": {key: float(np.mean(values)) for key, values in rows.items()},
-        "std": {key: _spread(values) for key, values in rows.items()},
+        **_summary(rows),
         "ensemble": {key: ensemble[key] for key in rows},
         "public_mix": public_mix,
-        "val_accuracy": {"mean": float(np.mean(best)), "std": _spread(best)},
+        "val_accuracy": {key: value["best"] for key, value in best.items()},
     }
 
 
-def _spread(values):
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+def _summary(rows: dict[str, list[float]]) -> dict[str, dict[str, float | None]]:
+    """Mean and spread of each of several quantities."""
+    spread = {
+        key: float(np.std(row, ddof=1)) if len(row) > 1 else None for key, row in rows.items()
+    }
+    return {"mean": {key: float(np.mean(row)) for key, row in rows.items()}, "std": spread}

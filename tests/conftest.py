@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galclass import evaluate, load_data, train
-from galclass.galaxy10 import write_galaxy10
+from galclass import evaluate, load_data, load_run, train
+from galclass.data.dataset import Dataset, write_data
 
 
 @pytest.fixture(scope="session")
 def galaxies():
-    """Simulated galaxies, every class at least three times."""
-    images, labels, source = load_data("simulated", n=600)
+    """Simulated galaxies, every class at least three times, with their origin."""
+    images, labels, origin = load_data("simulated", n=600)
     kept = np.concatenate([np.flatnonzero(labels == c)[:12] for c in range(10)])
     assert min(np.bincount(labels[kept], minlength=10)) >= 3
-    return images[kept], labels[kept], source
+    return Dataset(images[kept], labels[kept], origin)
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +29,8 @@ def real_path():
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """100 made-up pictures, ten a class, whose class is their brightness: quick to learn."""
+def images_of_brightness():
+    """100 made-up images, ten a class, whose class is their brightness: quick to learn."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(10, dtype=np.uint8), 10)
     images = rng.integers(0, 25, (100, 69, 69, 3)) + 22 * labels[:, None, None, None]
@@ -38,21 +38,31 @@ def pictures():
 
 
 @pytest.fixture(scope="session")
-def trained(pictures, tmp_path_factory):
-    """A run of three epochs on the made-up pictures."""
+def trained(images_of_brightness, tmp_path_factory):
+    """A run of three epochs on the made-up images."""
     out = tmp_path_factory.mktemp("runs") / "trained"
-    return train(*pictures, out=out, epochs=3, precision="float32", verbose=False)
+    return train(*images_of_brightness, out=out, epochs=3, precision="float32", verbose=False)
+
+
+@pytest.fixture(scope="session")
+def measured(trained, images_of_brightness, tmp_path_factory):
+    """The same run, evaluated; never to be changed."""
+    out = tmp_path_factory.mktemp("runs") / "measured"
+    shutil.copytree(trained.path, out)
+    run = load_run(out)
+    evaluate(run, *images_of_brightness)
+    return run
 
 
 @pytest.fixture(scope="session")
 def simulated_run(tmp_path_factory):
-    """An evaluated run of one epoch; its galaxies and a picture are beside it."""
-    images, labels, source = load_data("simulated", n=300)
+    """The folder of an evaluated run of one epoch; its galaxies and an image are next to it."""
+    data = load_data("simulated", n=300)
     out = tmp_path_factory.mktemp("runs") / "simulated"
-    run = train(images, labels, source=source, out=out, epochs=1, verbose=False)
-    evaluate(run, images, labels)
-    write_galaxy10(out.parent / "Galaxy10.h5", images, labels)
-    Image.fromarray(images[0]).resize((424, 424)).save(out.parent / "picture.jpg")
+    run = train(*data, out=out, epochs=1, precision="float32", verbose=False)
+    evaluate(run, *data)
+    write_data(out.parent / "Galaxy10.h5", data)
+    Image.fromarray(data.images[0]).resize((424, 424)).save(out.parent / "image.jpg")
     return run.path
 
 
@@ -60,19 +70,19 @@ def simulated_run(tmp_path_factory):
 def newcomer(simulated_run, tmp_path, monkeypatch):
     """The working directory of someone who follows the documentation.
 
-    It holds two runs, a picture and a small Galaxy10; SDSS answers from memory.
+    It holds two runs, an image and a small Galaxy10; SDSS answers from memory.
     """
     # Files are replaced, never changed, so that links do for copies.
     for name in ("mine", "default"):
         shutil.copytree(simulated_run, tmp_path / "runs" / name, copy_function=os.link)
     for name in ("Galaxy10.h5", "Galaxy10_subset.h5"):
         os.link(simulated_run.parent / "Galaxy10.h5", tmp_path / name)
-    os.link(simulated_run.parent / "picture.jpg", tmp_path / "picture.jpg")
+    os.link(simulated_run.parent / "image.jpg", tmp_path / "image.jpg")
     rows = b'[{"Rows": [{"ra": 202.47, "dec": 47.195, "petroR90_r": 100.0}]}]'
-    picture = (tmp_path / "picture.jpg").read_bytes()
+    cutout = (tmp_path / "image.jpg").read_bytes()
     monkeypatch.setattr(
-        "galclass.cutouts._get",
-        lambda address, *_: rows if address.endswith("SqlSearch") else picture,
+        "galclass.data.sdss._get",
+        lambda address, *_: rows if address.endswith("SqlSearch") else cutout,
     )
     monkeypatch.setattr("pooch.os_cache", lambda _: tmp_path / "cache")
     monkeypatch.setenv("GALCLASS_DATA", str(tmp_path / "Galaxy10.h5"))

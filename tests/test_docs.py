@@ -8,11 +8,11 @@ import pytest
 import galclass
 
 ROOT = Path(__file__).parent.parent
-ROOMS = [path for path in (ROOT / "docs" / "api").glob("*.rst") if path.name != "index.rst"]
+PAGES = [path for path in (ROOT / "docs" / "api").glob("*.rst") if path.name != "index.rst"]
 
 
 def test_every_public_name_is_on_a_page_and_in_its_table_of_contents():
-    described = "".join(path.read_text(encoding="utf-8") for path in ROOMS)
+    described = "".join(path.read_text(encoding="utf-8") for path in PAGES)
     listed = (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8")
     for name in set(galclass.__all__) - {"__version__"}:
         assert re.search(rf"^\.\. \w+:: {name}$", described, re.M), name

@@ -14,7 +14,8 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 def _examples():
     """The docstrings with examples in all of galclass, by name."""
-    names = [module.name for module in pkgutil.iter_modules(galclass.__path__, "galclass.")]
+    names = [module.name for module in pkgutil.walk_packages(galclass.__path__, "galclass.")]
+    names.remove("galclass.__main__")  # It runs when it is imported.
     finder = doctest.DocTestFinder()
     found = [test for name in names for test in finder.find(importlib.import_module(name), name)]
     return {test.name: test for test in found if test.examples}

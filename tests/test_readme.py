@@ -1,5 +1,6 @@
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -13,7 +14,8 @@ from galclass import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "data/README.md", "MODEL_CARD.md", "docs/cluster.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/cluster.md")
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 
 
 def _commands():
@@ -51,10 +53,11 @@ SMALLER = (
     (r"^(train|study) ", r"\1 --epochs 1 "),
     (r"^train ", "train --overwrite "),
     (r"\bFILE\b|\bSOURCE\b|/shared/survey", "Galaxy10.h5"),
+    (r"\b[gri]\.fits ?", "image.jpg "),
     (r"/shared/", ""),
-    (r" --engine ray --address \S+", ""),  # test_distributed.py runs it there.
-    (r"\bRUN\b|figures/runs/\w+|runs/study/seed-0", "runs/mine"),
-    (r"--beside runs/published(/seed-0)?", "--beside runs/default"),
+    (r" --engine ray --address \S+", ""),  # test_cluster.py runs it there.
+    (r"\bRUN\b|galclass/pretrained|runs/study/seed-0", "runs/mine"),
+    (r"--beside \S+", "--beside runs/default"),
 )
 LONG = r"galclass (train|study|pack|figures)|make figures"
 
@@ -146,9 +149,9 @@ def test_every_figure_has_a_text_in_its_place():
 
 
 @pytest.mark.slow
-def test_the_python_example_runs(pictures, tmp_path, monkeypatch):
+def test_the_python_example_runs(images_of_brightness, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(galclass, "load_galaxy10", lambda: pictures)
+    monkeypatch.setattr(galclass, "load_data", lambda _: images_of_brightness)
     original = galclass.train
     monkeypatch.setattr(galclass, "train", lambda *a, **k: original(*a, **{**k, "epochs": 1}))
     for block in _blocks(README, "python"):
@@ -156,9 +159,18 @@ def test_the_python_example_runs(pictures, tmp_path, monkeypatch):
     assert (tmp_path / "confusion_matrix.png").exists()
 
 
-def test_the_example_reads_parts_as_one_table(newcomer):
+@pytest.mark.parametrize("script", BENCHMARKS, ids=[path.name for path in BENCHMARKS])
+def test_a_benchmark_explains_itself(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [script.name, "--help"])
+    monkeypatch.syspath_prepend(script.parent)
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(script), run_name="__main__")
+    assert "usage" in capsys.readouterr().out
+
+
+def test_the_example_reads_shards_as_one_table(newcomer):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet")
-    galclass.predict(None, "Galaxy10.h5", out="classes.parquet", part_rows=200, symmetric=False)
+    galclass.predict_survey("Galaxy10.h5", "classes", run="runs/mine", part_rows=200)
     (block,) = _blocks((ROOT / "docs" / "cluster.md").read_text(encoding="utf-8"), "python")
     found = {}
     exec(compile(block.replace("/shared/", ""), "cluster.md", "exec"), found)
@@ -168,7 +180,7 @@ def test_the_example_reads_parts_as_one_table(newcomer):
 def test_the_tests_that_prove_the_promises_exist():
     named = set(re.findall(r"`(test_\w+)`", README))
     written = "".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py")
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
     )
     assert named
     assert {name for name in named if f"def {name}(" not in written} == set()

@@ -1,0 +1,5 @@
+"""``python -m galclass`` is the command ``galclass``."""
+
+from .cli import main
+
+main()

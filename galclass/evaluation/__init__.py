@@ -1,0 +1,1 @@
+"""What a run amounts to, measured on its test galaxies."""

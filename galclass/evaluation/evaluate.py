@@ -1,0 +1,285 @@
+"""A run measured on its own galaxies: what it amounts to, and its files."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..data.arrays import Images, Labels, check_images, check_labels
+from ..data.dataset import SIMULATED_FRACTIONS, Origin
+from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
+from ..data.simulate import simulate_galaxy10
+from ..errors import ParameterError
+from ..files import PathLike, sha256_of_arrays, whole_file, write_json, write_npz
+from ..network.calibration import (
+    Calibration,
+    choose_prior_strength,
+    fit_temperature,
+    log_prior_shift,
+)
+from ..run import Run, as_run
+from .card import model_card
+from .metrics import compute_calibration, compute_metrics, headline
+
+# With fewer validation galaxies a fitted temperature says more about chance than about the network.
+FEWEST = 50
+
+
+class Measurement(NamedTuple):
+    """What a run and its galaxies give: the content of the files that `evaluate` writes."""
+
+    metrics: dict[str, Any]
+    predictions: dict[str, NDArray[Any]]
+    mistakes: dict[str, NDArray[Any]]
+
+
+def measure(
+    run: Run, images: ArrayLike, labels: ArrayLike, *, symmetric: bool | None = None
+) -> Measurement:
+    """Measure a run on its own test galaxies; nothing is written.
+
+    Parameters
+    ----------
+    run : galclass.run.Run
+        A packed one (:func:`galclass.evaluation.pack.pack`) is measured with its probabilities
+        corrected for the public Galaxy10's mix of classes.
+    images, labels, symmetric
+        As in :func:`galclass.evaluate`.
+
+    Returns
+    -------
+    Measurement
+        Named tuple of ``metrics`` (dict, as :func:`galclass.evaluate` returns), ``predictions``
+        (arrays ``indices``, ``labels``, ``probabilities`` of the test galaxies, not calibrated) and
+        ``mistakes`` (:func:`find_mistakes`).
+
+    Raises
+    ------
+    RunError
+        The galaxies are not those of the run, or its model is missing or damaged.
+    """
+    from ..network.probabilities import predict_proba
+
+    images = check_images(images)
+    labels = check_labels(labels, len(images))
+    train, validation, test = run.split(images, labels)
+    symmetric = run.symmetric if symmetric is None else bool(symmetric)
+    packed = bool(run.manifest.get("packed"))
+    truth, model = labels[test], run.load_model()
+    plain = predict_proba(model, images, test)
+    raw = predict_proba(model, images, test, symmetric=True) if symmetric else plain
+    validated = predict_proba(model, images, validation, symmetric=symmetric)
+    counts = np.bincount(labels[train], minlength=len(CLASS_NAMES))
+    temperature, strength, note = _fit(labels[validation], validated, counts)
+    calibration = Calibration(temperature)
+    calibrated = calibration.apply(raw)
+    public_mix, final = None, raw
+    if strength is not None:
+        shift = log_prior_shift(counts, CLASS_COUNTS, strength=strength)
+        corrected = Calibration(temperature, tuple(shift.tolist()))
+        public_mix = {"strength": strength, **headline(truth, corrected.apply(raw))}
+        if packed:
+            calibration, final = corrected, corrected.apply(raw)
+    last = None if packed else predict_proba(run.load_model("last"), images, test)
+    metrics = {
+        "symmetric": symmetric,
+        **compute_metrics(truth, final),
+        "calibration": calibration.record(),
+        "calibration_note": note,
+        "uncalibrated": compute_calibration(truth, raw),
+        "calibrated": compute_calibration(truth, calibrated),
+        "public_mix": public_mix,
+        "uncorrected": headline(truth, raw) if packed else None,
+        "plain": headline(truth, plain),
+        "last_epoch": None if last is None else headline(truth, last),
+    }
+    predictions = {"indices": test, "labels": truth, "probabilities": raw}
+    return Measurement(metrics, predictions, find_mistakes(images, predictions))
+
+
+def find_mistakes(
+    images: Images, predictions: dict[str, NDArray[Any]], count: int = 10
+) -> dict[str, NDArray[Any]]:
+    """The test galaxies that are misclassified with the highest probability.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+        All galaxies of the run.
+    predictions : dict of ndarray
+        As :attr:`galclass.run.Run.predictions`.
+    count : int, default 10
+        How many, at most.
+
+    Returns
+    -------
+    dict of ndarray
+        ``images``, ``labels``, ``predicted`` and ``probabilities``, the highest first.
+    """
+    labels, probabilities = predictions["labels"], predictions["probabilities"]
+    predicted, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    chosen = np.flatnonzero(predicted != labels)
+    chosen = chosen[np.argsort(-highest[chosen], kind="stable")][:count]
+    return {
+        "images": images[predictions["indices"][chosen]],
+        "labels": labels[chosen],
+        "predicted": predicted[chosen],
+        "probabilities": highest[chosen],
+    }
+
+
+def evaluate(
+    run: Run | PathLike,
+    images: ArrayLike,
+    labels: ArrayLike,
+    origin: Origin | None = None,
+    *,
+    symmetric: bool | None = None,
+) -> dict[str, Any]:
+    """Measure a run on its own test galaxies and write the result into its folder.
+
+    Parameters
+    ----------
+    run : galclass.run.Run or path-like
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+    labels : ndarray of int, shape (N,)
+        The same galaxies, in the same order, as for training.
+    origin : Origin, optional
+        Not used, the run has its own; so that ``evaluate(run, *data)`` works.
+    symmetric : bool, optional
+        Average the probabilities over the eight symmetries. Default: as the run's recipe says.
+
+    Returns
+    -------
+    dict
+        As :func:`galclass.evaluation.metrics.compute_metrics`, and
+
+        ``symmetric``
+            Whether the probabilities are averaged over the eight symmetries.
+        ``calibration``, ``calibration_note``
+            The temperature, fitted on the validation galaxies, and why it is 1 where there is
+            nothing to fit.
+        ``uncalibrated``, ``calibrated``
+            :func:`galclass.evaluation.metrics.compute_calibration` of the test galaxies without
+            and with the temperature.
+        ``public_mix``
+            Metrics after the temperature and the correction for the public Galaxy10's mix of
+            classes, whose ``strength`` is chosen on the validation galaxies; None where these lack
+            a class or are too few.
+        ``uncorrected``
+            For a packed run, whose metrics are those of the corrected probabilities: what they
+            were before; else None.
+        ``plain``, ``last_epoch``
+            Metrics without the symmetries, and of the last epoch's weights without them.
+
+        Also in ``metrics.json``; the probabilities, not calibrated, are in ``predictions.npz``, the
+        most confident mistakes in ``mistakes.npz``, and the model card in ``README.md``.
+
+    Raises
+    ------
+    RunError
+        No run, or the galaxies are not its.
+
+    Warns
+    -----
+    UserWarning
+        No test galaxy is of some class.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> data = galclass.load_data("simulated", n=300)
+    >>> metrics = galclass.evaluate("runs/mine", *data)
+    >>> metrics["galaxies"]
+    45
+    >>> low, high = metrics["accuracy_interval"]
+    >>> low <= metrics["accuracy"] <= high
+    True
+    """
+    run = as_run(run)
+    metrics, predictions, mistakes = measure(run, images, labels, symmetric=symmetric)
+    absent = [c for c, row in enumerate(metrics["classes"]) if not row["support"]]
+    if absent:
+        warnings.warn(
+            f"no test galaxy is of classes {absent}: they have no recall, and macro-F1 is given "
+            "over all classes and over those present",
+            stacklevel=2,
+        )
+    write_npz(run.path / "predictions.npz", **predictions)
+    if not run.manifest.get("packed"):
+        write_npz(run.path / "mistakes.npz", **mistakes)
+    write_results(run, metrics)
+    return metrics
+
+
+def write_results(run: Run, metrics: dict[str, Any]) -> None:
+    """Write the metrics of a run and its model card."""
+    write_json(run.path / "metrics.json", metrics)
+    run.forget()
+    with whole_file(run.path / "README.md") as temporary:
+        temporary.write_text(model_card(run), encoding="utf-8")
+
+
+def measure_simulated(run: Run | PathLike, n: int = 1000, *, seed: int | None = None) -> dict:
+    """Classify simulated galaxies that the run has not seen, and whose true parameters are known.
+
+    Each galaxy is classified from its image as it is, whatever the recipe says of symmetries.
+
+    Parameters
+    ----------
+    run : galclass.run.Run or path-like
+    n : int, default 1000
+        Galaxies to simulate, with the mix of classes of ``load_data("simulated")``.
+    seed : int, optional
+        Of the simulation. Default: one more than that of the run's galaxies, else 1.
+
+    Returns
+    -------
+    dict
+        ``labels`` and ``predicted``, classes of shape (n,); ``parameters``, the structured array of
+        :func:`galclass.simulate_galaxy10`; ``origin``, theirs; and ``trained_on``, the origin of
+        the run's galaxies.
+
+    Raises
+    ------
+    ParameterError
+        `seed` is that of the run's own galaxies.
+    """
+    from ..network.probabilities import predict_proba
+
+    run = as_run(run)
+    seen = run.origin.seed or 0
+    seed = seen + 1 if seed is None else seed
+    if run.origin.simulated and seed == seen:
+        raise ParameterError(
+            f"seed={seed} gives the run's own galaxies, expected another; give one"
+        )
+    images, labels, parameters = simulate_galaxy10(
+        n, seed, class_fractions=SIMULATED_FRACTIONS, return_parameters=True
+    )
+    probabilities = predict_proba(run.load_model(precision="auto"), images)
+    name = f"simulate_galaxy10({n}, {seed}, class_fractions=SIMULATED_FRACTIONS)"
+    return {
+        "labels": labels,
+        "predicted": run.calibration.apply(probabilities).argmax(axis=1),
+        "parameters": parameters,
+        "origin": Origin("simulated", name, sha256_of_arrays(images, labels), n, seed),
+        "trained_on": run.origin,
+    }
+
+
+def _fit(
+    labels: Labels, probabilities: NDArray, counts: NDArray
+) -> tuple[float, float | None, str | None]:
+    """Temperature and prior strength of validation galaxies, and a note where there is no fit."""
+    if len(labels) < FEWEST:
+        note = f"not fitted: {len(labels)} validation galaxies, expected {FEWEST} or more"
+        return 1.0, None, note
+    if (probabilities.argmax(axis=1) == labels).all():
+        return 1.0, None, "not fitted: all validation galaxies are correctly classified"
+    temperature, strength = fit_temperature(labels, probabilities), None
+    if counts.all() and np.bincount(labels, minlength=len(counts)).all():
+        tempered = Calibration(temperature).apply(probabilities)
+        strength = choose_prior_strength(labels, tempered, counts, CLASS_COUNTS)
+    return temperature, strength, None

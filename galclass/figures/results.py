@@ -1,0 +1,441 @@
+"""Figures of results: what a network gets right, and what it looks at."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+from numpy.typing import NDArray
+
+from ..data.arrays import Images, Labels, check_images, check_labels
+from ..data.dataset import Origin
+from ..data.galaxy10 import CLASS_NAMES, PUBLISHED_RECALL
+from ..data.images import ImageLike, iter_prepared
+from ..errors import DataError
+from ..evaluation.metrics import FEW, compute_calibration, reliability, share_interval
+from ..files import PathLike
+from ..network.calibration import Calibration
+from ..run import Run, as_run, load_pretrained
+from .style import BLUE, GREY, LIGHT_BLUE, ORANGE, SMALL, Size, canvas, class_label, gallery
+
+if TYPE_CHECKING:
+    import keras
+    from astropy.table import Table
+
+SMOOTHING = 3  # pixels, of the evidence: a cell of the network's last map is 4 wide
+
+
+def plot_confusion_matrix(
+    matrix: NDArray[np.integer[Any]] | Run,
+    origin: Origin | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    size: Size = "page",
+    ax: Axes | None = None,
+) -> Figure:
+    """Show a confusion matrix as published: rows predicted, columns true, columns sum to 100 %.
+
+    Parameters
+    ----------
+    matrix : Run, or ndarray of int, shape (K, K)
+        An evaluated run, or counts with rows predicted and columns true. scikit-learn's has them
+        the other way round: give its transpose.
+    origin : Origin, optional
+        Written into the figure; that of a run is known.
+    class_names : sequence of str, shape (K,), optional
+        Default: Galaxy10's for ten classes, otherwise none.
+    size : {"page", "column"}
+        For a page (8 inches wide) or a column of a paper (3.5 inches).
+    ax : matplotlib.axes.Axes, optional
+        Plotted into. Default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        With the accuracy and its 95 % interval in the title. Classes with fewer than ten true
+        galaxies are marked with an asterisk.
+
+    Raises
+    ------
+    DataError
+        The matrix is not square or holds no counts, or there are not K names.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_confusion_matrix(run).savefig("confusion_matrix.png")
+
+    Next to another figure of yours:
+
+    >>> from matplotlib import pyplot as plt
+    >>> figure, (left, right) = plt.subplots(1, 2, figsize=(16, 6), layout="constrained")
+    >>> galclass.plot_confusion_matrix(run, ax=left) is figure
+    True
+    >>> plt.close(figure)
+    """
+    if isinstance(matrix, Run):
+        matrix, origin = matrix.metrics["confusion_matrix"], matrix.origin
+    matrix = _check_matrix(matrix)
+    classes = np.arange(len(matrix))
+    if class_names is None:
+        class_names = CLASS_NAMES if len(classes) == len(CLASS_NAMES) else [""] * len(classes)
+    if len(class_names) != len(classes):
+        raise DataError(f"{len(class_names)} class names, expected {len(classes)}")
+    support, right = matrix.sum(axis=0), int(np.trace(matrix))
+    percent = 100 * matrix / np.maximum(support, 1)
+    with canvas(size, 0.55, 11, origin=origin, on=ax) as fig:
+        ax = ax or fig.subplots()
+        ax.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        for row, column in np.argwhere(matrix):
+            value, weight = percent[row, column], "bold" if row == column else "normal"
+            text = f"{value:.0f}" if value >= 0.95 else f"{value:.1f}"
+            look = {"color": "white" if value > 50 else "black", "weight": weight, "size": SMALL}
+            ax.text(column, row, text, ha="center", va="center", **look)
+        few = ["*" if n < FEW else "" for n in support]
+        ax.set_xticks(classes, [f"{c + 1}{few[c]}\n{support[c]:,}" for c in classes])
+        ax.set_yticks(classes, [class_label(c, class_names) for c in classes], parse_math=False)
+        ax.set_xticks(classes[1:] - 0.5, minor=True)
+        ax.set_yticks(classes[1:] - 0.5, minor=True)
+        ax.grid(which="minor", color="#eeeeee", lw=0.8)
+        ax.tick_params(which="both", length=0)
+        ax.spines[:].set_visible(False)
+        star = f"\n* fewer than {FEW}" if any(few) else ""
+        ax.set(xlabel=f"true class, and its galaxies (100 %){star}", ylabel="predicted class")
+        ax.set_title(_accuracy(right, int(support.sum())), loc="right")
+    return fig
+
+
+def _check_matrix(matrix: Any) -> NDArray[np.int64]:
+    matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+        raise DataError(f"confusion matrix of shape {matrix.shape}, expected (classes, classes)")
+    if matrix.dtype.kind not in "iu" or matrix.min() < 0:
+        raise DataError(f"confusion matrix of {matrix.dtype}, expected counts of 0 or more")
+    return matrix
+
+
+def _accuracy(right: int, n: int) -> str:
+    """The accuracy with its interval in words."""
+    if not n:
+        return "no galaxies"
+    low, high = share_interval(right, n)
+    interval = f"{100 * low:.1f}–{100 * high:.1f} %"
+    return f"Accuracy {100 * right / n:.1f} % ({interval}), {n:,} galaxies"
+
+
+def plot_recall(run: Run, *, size: Size = "page", ax: Axes | None = None) -> Figure:
+    """Show the recall of each class with its 95 % interval, next to the published one.
+
+    The interval is Wilson's (1927, JASA 22, 209), which behaves for few galaxies and near 0 and 1.
+
+    Parameters
+    ----------
+    run : Run
+        Evaluated.
+    size, ax
+        As in :func:`plot_confusion_matrix`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        At the right the recall in percent, and the number of test galaxies of the class.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_recall(run).savefig("recall.png")
+    """
+    classes = run.metrics["classes"]
+    mean, rows = 100 * run.metrics["balanced_accuracy"], np.arange(len(classes))
+    # An absent class has neither.
+    recall = 100 * np.array([row["recall"] for row in classes], float)
+    ends = 100 * np.array([row["recall_interval"] or (np.nan, np.nan) for row in classes])
+    published = 100 * np.array(PUBLISHED_RECALL)
+    with canvas(size, 0.3, 18, origin=run.origin, on=ax) as fig:
+        ax = ax or fig.subplots()
+        bars = np.abs(ends.T - recall)
+        name = f"this run, 95 % intervals; mean {mean:.1f} %"
+        ax.errorbar(recall, rows, xerr=bars, fmt="o", color=BLUE, elinewidth=2, label=name)
+        name = f"published, on Galaxy10; mean {published.mean():.1f} %"
+        ax.plot(published, rows, "D", color=ORANGE, mfc="white", zorder=3, label=name)
+        for c, row in enumerate(classes):
+            text = f"{recall[c]:.0f} % of {row['support']:,}" if row["support"] else "none"
+            ax.text(104, c, text, va="center", size=SMALL)
+        ax.set_yticks(rows, [class_label(c) for c in rows])
+        ax.invert_yaxis()
+        ax.grid(axis="x")
+        ax.set(xlim=(-2, 102), xlabel="recall (%)")
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), reverse=True)
+    return fig
+
+
+def plot_reliability(run: Run, *, size: Size = "page", fig: Figure | None = None) -> Figure:
+    """Show accuracy against confidence on the test galaxies, and how many have which confidence.
+
+    Parameters
+    ----------
+    run : Run
+        Evaluated.
+    size : {"page", "column"}
+        For a page (8 inches wide) or a column of a paper (3.5 inches).
+    fig : matplotlib.figure.Figure, optional
+        Plotted into. Default: a new one.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Accuracy before and after the temperature, in bins of at least ten galaxies, with the
+        expected calibration errors; the numbers of galaxies are those after it.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_reliability(run).savefig("reliability.png")
+    """
+    labels, raw = run.predictions["labels"], run.predictions["probabilities"]
+    temperature = run.calibration.temperature
+    tempered = Calibration(temperature).apply(raw)
+    before = ("as predicted", raw, ORANGE, "D--")
+    after = (f"temperature {temperature:.2f}", tempered, BLUE, "o-")
+    with canvas(size, 0.46, 7, origin=run.origin, on=fig) as figure:
+        curves, counts = figure.subplots(1, 2)
+        curves.plot([0, 100], [0, 100], color=GREY, lw=1, ls=":")
+        for name, probabilities, colour, marker in (before, after):
+            curve = reliability(labels, probabilities)
+            shown = curve["galaxies"] >= FEW  # A bin of a few galaxies shows nothing.
+            error = 100 * compute_calibration(labels, probabilities)["calibration_error"]
+            name += f":\ncalibration error {error:.1f} %"
+            points = [100 * curve[key][shown] for key in ("confidence", "accuracy")]
+            curves.plot(*points, marker, color=colour, mfc="white", label=name)
+        curves.grid()
+        curves.set(xlim=(0, 101), ylim=(0, 101), aspect="equal", ylabel="accuracy (%)")
+        confidence, right = 100 * tempered.max(axis=1), raw.argmax(axis=1) == labels
+        parts, bins = [confidence[right], confidence[~right]], np.linspace(0, 100, 16)
+        names = ("correctly\nclassified", "misclassified")
+        counts.hist(parts, bins, stacked=True, color=(BLUE, ORANGE), label=names)
+        for patch in counts.containers[1]:
+            patch.set(hatch="////", edgecolor="white", linewidth=0)
+        counts.set(xlim=(0, 101), ylabel="test galaxies", box_aspect=1)
+        for ax in (curves, counts):
+            ax.set_xlabel("confidence (%)")
+        figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+def plot_mistakes(run: Run, *, size: Size = "page", fig: Figure | None = None) -> Figure:
+    """Show the test galaxies that are misclassified with the most confidence.
+
+    Parameters
+    ----------
+    run : Run
+        Evaluated.
+    size, fig
+        As in :func:`plot_reliability`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_mistakes(run).savefig("mistakes.png")
+    """
+    wrong = run.mistakes
+    images, columns = list(wrong["images"]), ("predicted", "probabilities", "labels")
+    titles = [
+        f"predicted {class_label(c)}\n({100 * share:.0f} %), labelled\n{class_label(true)}"
+        for c, share, true in zip(*(wrong[name] for name in columns), strict=True)
+    ]
+    with gallery(images, titles, size, origin=run.origin, fig=fig) as axes:
+        if not images:
+            axes[0].text(0, 0.5, "no test galaxy is misclassified", color=GREY)
+    return axes[0].figure
+
+
+def plot_attribution(
+    images: Images,
+    labels: Labels | None = None,
+    origin: Origin | None = None,
+    *,
+    run: "Run | PathLike | keras.Model | None" = None,
+    size: Size = "page",
+    fig: Figure | None = None,
+) -> Figure:
+    """Show where in images the evidence for the predicted class lies (Grad-CAM).
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+        Up to ten are shown.
+    labels : array of int, shape (N,), optional
+        True classes, named in the titles.
+    origin : Origin, optional
+        Where the galaxies come from; written into the figure.
+    run : Run, path-like or keras.Model, optional
+        The network. Default: the pretrained one.
+    size, fig
+        As in :func:`plot_reliability`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Each image, and below it the same in grey with the evidence over it: the more evidence, the
+        brighter and the more opaque the colour. The evidence is that of
+        :func:`galclass.evaluation.attribution.grad_cam`, averaged over the eight symmetries and
+        smoothed with a Gaussian of 3 pixels.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> galaxies = galclass.load_data("simulated", n=5)
+    >>> galclass.plot_attribution(*galaxies).savefig("attribution.png")
+    """
+    from scipy.ndimage import gaussian_filter
+
+    from ..evaluation.attribution import grad_cam
+    from ..network._tensorflow import keras
+    from ..network.symmetry import apply_symmetry
+    from ..prediction.predict import predict
+
+    images = check_images(images)
+    true = labels if labels is None else check_labels(labels, len(images))
+    images = images[:10]
+    network = run if isinstance(run, keras.Model) else as_run(run or load_pretrained())
+    model = network.load_model() if isinstance(network, Run) else network
+    predicted = np.array(predict(images, run=network)["class"])
+    maps = sum(
+        apply_symmetry(grad_cam(model, apply_symmetry(images, e), predicted)[..., None], inverse)
+        for e, inverse in enumerate((0, 1, 2, 3, 4, 6, 5, 7))
+    )
+    maps = gaussian_filter(maps[..., 0], (0, SMOOTHING, SMOOTHING))
+    titles = [f"predicted {c + 1}" for c in predicted]
+    if true is not None:
+        titles = [f"{title}\nlabelled {c + 1}" for title, c in zip(titles, true, strict=False)]
+    with gallery(list(images), titles, size, below=1.04, origin=origin, fig=fig) as axes:
+        for ax, image, evidence in zip(axes, images, maps, strict=False):
+            share = evidence / max(evidence.max(), 1e-9)
+            under = ax.inset_axes([0, -1.04, 1, 1])
+            under.set_axis_off()
+            under.imshow(image.mean(axis=-1), cmap="gray", interpolation="bicubic")
+            under.imshow(share, cmap="inferno", alpha=0.8 * share, interpolation="bilinear")
+    return axes[0].figure
+
+
+def plot_predictions(
+    table: "Table", images: Sequence[ImageLike], *, crop: float | None = None
+) -> Figure:
+    """Show classified images, each with its three most probable classes as bars.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        As :func:`galclass.predict` gives it.
+    images : sequence of images
+        Those that were classified, in the same order; the first 20 good ones are shown.
+    crop : float, optional
+        As for :func:`galclass.prepare`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        8 inches wide.
+
+    Raises
+    ------
+    DataError
+        No image could be read.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(4)
+    >>> table = galclass.predict(images)
+    >>> galclass.plot_predictions(table, images).savefig("gallery.png")
+    """
+    rows = zip(table, iter_prepared(images, crop=crop), strict=False)
+    good = ((row, image) for row, (_, image, _) in rows if image is not None)
+    shown = list(itertools.islice(good, 20))
+    if not shown:
+        raise DataError("no image could be read, expected at least one; see the table's errors")
+    names = [re.split(r"[/\\]", str(row["source"]))[-1][-60:] for row, _ in shown]
+    good_images = [image for _, image in shown]
+    with gallery(good_images, names, "page", columns=4, below=0.4) as axes:
+        for ax, (row, _) in zip(axes, shown, strict=False):
+            probabilities = np.array([row[f"p{c}"] for c in range(len(CLASS_NAMES))])
+            best = np.argsort(-probabilities)[:3]
+            bars = ax.inset_axes([0, -0.4, 1, 0.37])
+            bars.set_axis_off()
+            bars.barh(range(3), 100 * probabilities[best], color=LIGHT_BLUE)
+            for b, c in enumerate(best):
+                label = f"{100 * probabilities[c]:.0f} %  {CLASS_NAMES[c]}"
+                bars.text(1, b, label, va="center", size=7, in_layout=False)
+            bars.set(xlim=(0, 100), ylim=(2.6, -0.6))
+    return axes[0].figure
+
+
+def plot_simulated_accuracy(
+    run: Run,
+    n: int = 1000,
+    *,
+    seed: int | None = None,
+    size: Size = "page",
+    fig: Figure | None = None,
+) -> Figure:
+    """Show accuracy against signal-to-noise and inclination of simulated galaxies.
+
+    Parameters
+    ----------
+    run : Run
+    n : int, default 1000
+        Galaxies to simulate and classify.
+    seed : int, optional
+        Of the simulation; not that of the run's own galaxies. Default: another one.
+    size, fig
+        As in :func:`plot_reliability`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Points are the accuracy, in bins of equally many galaxies, with Wilson's 95 % interval; the
+        right panel has the spirals alone.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_simulated_accuracy(run, 50).savefig("simulated_accuracy.png")
+    """
+    from ..evaluation.evaluate import measure_simulated
+
+    measured = measure_simulated(run, n, seed=seed)
+    right, parameters = measured["labels"] == measured["predicted"], measured["parameters"]
+    spirals = parameters["kind"] == "spiral"
+    panels = (
+        (parameters["signal_to_noise"], right, "signal-to-noise in r", "all galaxies"),
+        (parameters["inclination"][spirals], right[spirals], "inclination (degrees)", "spirals"),
+    )
+    with canvas(size, 0.3, 4, origin=measured["origin"], on=fig) as figure:
+        axes = figure.subplots(1, 2, sharey=True)
+        for ax, (values, good, name, which) in zip(axes, panels, strict=True):
+            parts = np.array_split(np.argsort(values, kind="stable"), 5)
+            for part in filter(len, parts):
+                x, y = np.median(values[part]), 100 * good[part].mean()
+                ends = values[part[[0, -1]]]
+                interval = 100 * np.array(share_interval(int(good[part].sum()), len(part)))
+                bars = np.abs([ends - x, interval - y])[..., None]
+                ax.errorbar(x, y, xerr=bars[0], yerr=bars[1], fmt="o", color=BLUE, mfc="white")
+            ax.grid(axis="y")
+            ax.set(xlabel=name, title=f"{which}: {len(good):,}", ylim=(-2, 103))
+        axes[0].set(xscale="log", ylabel="accuracy (%)")
+        axes[0].xaxis.set_major_formatter(ScalarFormatter())
+        axes[0].xaxis.set_minor_formatter(NullFormatter())
+    return figure

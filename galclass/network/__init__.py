@@ -1,0 +1,1 @@
+"""The network, what it runs on, and the probabilities that it gives."""

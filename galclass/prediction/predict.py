@@ -1,0 +1,241 @@
+"""Classes of images, as a table."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sized
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
+
+import numpy as np
+
+from .. import __version__
+from ..data.arrays import IMAGE_SHAPE, check_images, check_integer
+from ..data.galaxy10 import CLASS_NAMES
+from ..data.images import ImageLike, Prepared, iter_prepared, list_images
+from ..errors import DataError, RunError
+from ..files import PathLike, sha256_of_file
+from ..network.calibration import Calibration
+from ..run import Run, as_run, load_pretrained, weights_sha256
+from .sources import count_rows, is_source, iter_part, list_parts
+from .table import to_table
+
+if TYPE_CHECKING:
+    import keras
+    from astropy.table import Table
+
+    from ..network.hardware import Precision
+
+AnyNetwork: TypeAlias = "Run | PathLike | keras.Model | None"
+
+
+class Network(NamedTuple):
+    """A network, ready to compute, how its probabilities are made, and its record."""
+
+    model: "keras.Model"
+    calibration: Calibration
+    symmetric: bool
+    record: dict[str, Any]
+
+
+def predict(
+    images: ImageLike | Iterable[ImageLike],
+    *,
+    run: AnyNetwork = None,
+    symmetric: bool | None = None,
+    precision: "Precision" = "auto",
+    crop: float | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> "Table":
+    """Classify images of galaxies.
+
+    Parameters
+    ----------
+    images : str, path-like, sequence or iterator of images, or ndarray of uint8
+        An image or a directory of them, or any number in any form that :func:`galclass.prepare`
+        takes. An array of shape (n, 69, 69, 3) is taken as it is. Or the path of a Parquet file
+        with encoded images or of an HDF5 file in Galaxy10's layout, as for
+        :func:`galclass.predict_survey`.
+    run : Run, str, path-like or keras.Model, optional
+        A run or the path of its folder, whose calibration is applied; or a network of your own for
+        raw uint8 images and ten classes. Default: the pretrained network.
+    symmetric : bool, optional
+        Average the probabilities over the eight symmetries of each image. Default: as the run's
+        recipe does, and False for a network of your own.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Of a run's network, see :func:`galclass.network.hardware.choose_precision`; a network of
+        your own has its own.
+    crop : float, optional
+        As for :func:`galclass.prepare`.
+    batch_size : int, default 64
+        Images at a time; it bounds the memory, not the result.
+    progress : bool, default False
+        Show a progress bar.
+
+    Returns
+    -------
+    astropy.table.Table
+        A row an image, in order: ``source`` (str, the path or ``"image 0"`` ..., or the integer
+        ``id`` of a Parquet file), ``class`` (uint8, 0 to 9), ``class_name`` (str), ``probability``
+        (float32) of the class, ``runner_up`` (uint8, the second most probable class), ``entropy``
+        (float32, nats), ``p0`` ... ``p9`` (float32, probability of each class) and ``error`` (str).
+        The entropy is H = -sum_c p_c ln p_c (Shannon 1948): 0 when certain, ln 10 = 2.303 when all
+        are equally likely. An image that cannot be read has its reason in ``error``, elsewhere
+        empty, and all else but its ``source`` masked. ``meta`` holds the network's name and hash,
+        version and settings.
+
+    Raises
+    ------
+    FileNotFoundError, DataError
+        `images` is a path that does not exist or a directory without images, or there is no
+        image; or the network is none of ten classes for raw uint8 images.
+    ParameterError
+        A number is out of range, or the precision unknown.
+    RunError
+        The run folder or its weights cannot be read.
+
+    Examples
+    --------
+    Images in files, with the pretrained network:
+
+    >>> from PIL import Image
+    >>> import galclass
+    >>> images, labels = galclass.simulate_galaxy10(2)
+    >>> Image.fromarray(images[0]).resize((424, 424)).save("one.png")
+    >>> Image.fromarray(images[1]).resize((424, 424)).save("two.png")
+    >>> table = galclass.predict(["one.png", "two.png"])
+    >>> print(table["source"][0], table["class_name"][0])
+    one.png ...
+    >>> certain = table[table["probability"] > 0.9]
+
+    Arrays, with a network of your own:
+
+    >>> len(galclass.predict(images, run="runs/mine"))
+    2
+    """
+    batch_size = check_integer(batch_size, "batch_size", 1)
+    prepared: Iterator[Prepared]
+    if isinstance(images, str | os.PathLike) and is_source(images):
+        parts = list_parts(images)
+        total: int | None = count_rows(parts)
+        prepared = itertools.chain.from_iterable(iter_part(part, crop=crop) for part in parts)
+    else:
+        listed = list_images(images)
+        total = len(listed) if isinstance(listed, Sized) else None
+        if isinstance(listed, np.ndarray) and listed.shape[1:] == IMAGE_SHAPE and crop is None:
+            checked = check_images(listed)
+            prepared = ((f"image {i}", image, None) for i, image in enumerate(checked))
+        else:
+            prepared = iter_prepared(listed, crop=crop)
+    network = load_network(run, symmetric=symmetric, precision=precision)
+    network.record["crop"] = crop
+    return classify(network, prepared, batch_size=batch_size, total=total, progress=progress)
+
+
+def classify(
+    network: Network,
+    prepared: Iterable[Prepared],
+    *,
+    batch_size: int,
+    total: int | None = None,
+    progress: bool = False,
+) -> "Table":
+    """Classify prepared images, ``(source, image or None, error or None)`` each."""
+    from tqdm.auto import tqdm
+
+    from ..network.probabilities import predict_proba
+
+    prepared = iter(prepared)
+    sources: list[Any] = []
+    errors: list[str] = []
+    found = []
+    with tqdm(total=total, unit="image", disable=not progress) as bar:
+        while batch := list(itertools.islice(prepared, batch_size)):
+            names, images, problems = zip(*batch, strict=True)
+            sources += names
+            errors += ["" if problem is None else str(problem) for problem in problems]
+            good = [i for i, image in enumerate(images) if image is not None]
+            rows = np.full((len(batch), len(CLASS_NAMES)), np.nan, np.float32)
+            if good:
+                stacked = np.stack([images[i] for i in good])
+                raw = predict_proba(network.model, stacked, symmetric=network.symmetric)
+                rows[good] = network.calibration.apply(raw)
+            found.append(rows)
+            bar.update(len(batch))
+    if not found:
+        raise DataError("no image given, expected at least one")
+    return to_table(sources, np.concatenate(found), errors, network.record)
+
+
+def load_network(
+    run: AnyNetwork, *, symmetric: bool | None = None, precision: "Precision" = "auto"
+) -> Network:
+    """The network that :func:`predict` is given, checked; its arguments."""
+    from ..network.hardware import choose_precision
+
+    record = identify_network(run, symmetric=symmetric)
+    if is_model(run):
+        _check_model(run)
+        return Network(run, Calibration(), record["symmetric"], record)
+    found = load_pretrained() if run is None else as_run(run)
+    record["precision"] = choose_precision(precision)
+    model = found.load_model(precision=record["precision"])
+    return Network(model, found.calibration, record["symmetric"], record)
+
+
+def is_model(run: AnyNetwork) -> "TypeGuard[keras.Model]":
+    """Whether it is a network of the user's own, told without importing Keras."""
+    return hasattr(run, "get_weights")
+
+
+def identify_network(run: AnyNetwork, *, symmetric: bool | None = None) -> dict[str, Any]:
+    """What tells a network from others, without TensorFlow for a run.
+
+    Returns
+    -------
+    dict
+        ``galclass`` (version), ``network`` (name), ``sha256`` (of the file that holds a run's
+        weights, else of the weights), ``calibration``, ``symmetric`` and ``precision`` (None where
+        it is still to be chosen).
+    """
+    record: dict[str, Any] = {"galclass": __version__}
+    if is_model(run):
+        precisions = sorted({layer.compute_dtype for layer in run.layers})
+        record |= {"network": run.name, "sha256": weights_sha256(run.get_weights())}
+        record |= {"calibration": Calibration().record(), "symmetric": bool(symmetric)}
+        return record | {"precision": ", ".join(precisions)}
+    found = load_pretrained() if run is None else as_run(run)
+    path = found.path / "model.keras"
+    if not path.is_file():
+        raise RunError(f"no {path.name} in {found.path}; train the run first")
+    classes = found.manifest["network"].get("classes")
+    if classes != len(CLASS_NAMES):
+        raise DataError(f"the network has {classes} classes, expected {len(CLASS_NAMES)}")
+    record |= {"network": found.path.resolve().name, "sha256": sha256_of_file(path)}
+    record["calibration"] = found.calibration.record()
+    record["symmetric"] = found.symmetric if symmetric is None else bool(symmetric)
+    return record | {"precision": None}
+
+
+def _check_model(model: "keras.Model") -> None:
+    """Refuse a network of the user's own that would give wrong answers without a word."""
+    from ..network._tensorflow import keras
+
+    expected = "expected one of ten classes for uint8 images of shape (69, 69, 3), see build_cnn"
+    if not getattr(model, "built", True) or not model.inputs:
+        raise DataError(f"the network {model.name!r} is not built; {expected}")
+    shapes = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
+    if shapes != (IMAGE_SHAPE, (len(CLASS_NAMES),)):
+        raise DataError(f"the network {model.name!r} takes and gives {shapes}; {expected}")
+    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers[:3])
+    if model.inputs[0].dtype != "uint8" and not rescales:
+        raise DataError(
+            f"the network {model.name!r} takes {model.inputs[0].dtype} and does not rescale them, "
+            "as if its images were divided by 255; put keras.layers.Rescaling(1 / 255) first"
+        )
+    noise = np.random.default_rng(0).integers(0, 256, (4, *IMAGE_SHAPE), np.uint8)
+    rows = np.asarray(model(noise, training=False), np.float32)
+    if not (np.allclose(rows.sum(axis=1), 1, atol=1e-3) and rows.min() >= 0):
+        raise DataError(
+            f"the network {model.name!r} gives rows that are no probabilities, such as logits; "
+            "expected rows that sum to 1: end it with a softmax"
+        )

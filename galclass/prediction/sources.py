@@ -1,0 +1,225 @@
+"""Sources of many images, divided into parts that can be read one by one."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+
+from ..data.arrays import check_integer
+from ..data.galaxy10 import count_images
+from ..data.images import Prepared, list_images, prepare_named
+from ..errors import DataError
+from ..files import PathLike
+from .table import require_pyarrow
+
+PART_ROWS = 1000
+HDF5_SUFFIXES = (".h5", ".hdf5")
+PARQUET_COLUMNS = ("id", "image")
+PARQUET_ROWS_AT_A_TIME = 64
+# h5py's own chunks hold a sliver of each of a thousand images: a row alone would unpack them all.
+HDF5_ROWS_AT_A_TIME = 1024
+
+
+class Part(NamedTuple):
+    """Consecutive images of a source.
+
+    Parameters
+    ----------
+    number : int
+        From 0, in the order of the source.
+    path : str
+        A Parquet or HDF5 file, or a directory of images.
+    start, stop : int
+        The part's rows of the file, or of the directory's images sorted by name: from `start`
+        up to but not including `stop`.
+    names : tuple of str
+        Of a directory's images, else empty.
+    """
+
+    number: int
+    path: str
+    start: int
+    stop: int
+    names: tuple = ()
+
+
+def is_source(source: PathLike) -> bool:
+    """Whether it is the path of a directory, or of a Parquet or HDF5 file, by its name."""
+    path = Path(source).expanduser()
+    return path.is_dir() or path.suffix.lower() in (".parquet", *HDF5_SUFFIXES)
+
+
+def list_parts(source: PathLike, *, rows: int = PART_ROWS) -> list[Part]:
+    """Divide a source into parts, none of which reaches over the end of a file.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A directory of images; a Parquet file or a directory of them, with the columns ``id``
+        (text or integer) and ``image`` (binary: the content of an image file); or an HDF5
+        file in Galaxy10's layout, whose ``images`` are taken.
+    rows : int, default 1000
+        Images in a part; the last one of a file may have fewer.
+
+    Returns
+    -------
+    list of Part
+
+    Raises
+    ------
+    FileNotFoundError
+        `source` does not exist.
+    DataError
+        It is none of these, has other columns, or holds no image.
+    MissingPackageError
+        The source is Parquet, and pyarrow is not installed.
+    ParameterError
+        `rows` is less than 1.
+    """
+    rows = check_integer(rows, "part_rows", 1)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"no file or directory {path}; give the path of a source")
+    files, names = [path], tuple[str, ...]()
+    if path.is_dir():
+        # A name that begins with a dot or _ is no part of a Parquet data set.
+        files = sorted(file for file in path.glob("*.parquet") if file.name[0] not in "._")
+        if not files:
+            files, names = [path], tuple(file.name for file in list_images(path))
+    if names:
+        counts = [len(names)]
+    elif files[0].suffix.lower() in HDF5_SUFFIXES:
+        counts = [count_images(path)]
+    elif files[0].suffix.lower() == ".parquet":
+        require_pyarrow(path)
+        counts = [_count_rows(file) for file in files]
+    else:
+        raise DataError(
+            f"{path}: expected a directory of images or of Parquet files, or a file named "
+            f"*.parquet, *{' or *'.join(HDF5_SUFFIXES)}"
+        )
+    if not sum(counts):
+        raise DataError(f"{path} holds no image, expected at least one")
+    parts = []
+    for file, count in zip(files, counts, strict=True):
+        for start in range(0, count, rows):
+            stop = min(start + rows, count)
+            parts.append(Part(len(parts), str(file), start, stop, names[start:stop]))
+    return parts
+
+
+def count_rows(parts: Iterable[Part]) -> int:
+    """Number of images in parts."""
+    return sum(part.stop - part.start for part in parts)
+
+
+def iter_part(
+    part: Part, *, crop: float | None = None, threads: int | None = None
+) -> Iterator[Prepared]:
+    """Prepare the images of a part, as :func:`galclass.data.images.prepare_named` does.
+
+    Yields
+    ------
+    source : str or int
+        The path of an image, the ``id`` of a row of Parquet, or ``"FILE[17]"`` for the image
+        at index 17 of an HDF5 file.
+    image : ndarray of uint8, shape (69, 69, 3), or None
+    error : DataError, FileNotFoundError or None
+
+    Raises
+    ------
+    DataError
+        A Parquet file is damaged, so that its further rows cannot be told apart.
+    """
+    path = Path(part.path)
+    if part.names:
+        named = ((str(path / name), path / name) for name in part.names)
+    elif path.suffix.lower() in HDF5_SUFFIXES:
+        named = _read_hdf5(part)
+    else:
+        named = _read_parquet(part)
+    return prepare_named(named, crop=crop, threads=threads)
+
+
+def _count_rows(path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            found = {field.name: field.type for field in file.schema_arrow}
+            rows = file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is no whole Parquet file ({error}); copy it again") from error
+    name, image = (found.get(column, pa.null()) for column in PARQUET_COLUMNS)
+    named = pa.types.is_integer(name) or name in (pa.string(), pa.large_string())
+    if not (named and image in (pa.binary(), pa.large_binary())):
+        columns = ", ".join(f"{column} ({kind})" for column, kind in found.items())
+        raise DataError(
+            f"{path} has the columns {columns}; expected 'id' (text or integer) and 'image' "
+            "(binary, the content of a JPEG, PNG, TIFF, WebP or GIF file)"
+        )
+    return rows
+
+
+def _read_parquet(part: Part) -> Iterator[tuple[Any, Any]]:
+    """Names and encoded images of the rows of a part."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # Through a buffer, since a row group may be larger than the memory.
+        with pq.ParquetFile(part.path, buffer_size=1 << 20) as file:
+            end, groups = 0, {}
+            for group in range(file.num_row_groups):
+                start, end = end, end + file.metadata.row_group(group).num_rows
+                if end > part.start and start < part.stop:
+                    groups[group] = start
+            row = min(groups.values())
+            for batch in file.iter_batches(PARQUET_ROWS_AT_A_TIME, [*groups], [*PARQUET_COLUMNS]):
+                for name, image in zip(batch["id"], batch["image"], strict=True):
+                    if part.start <= row < part.stop:
+                        place = f"{part.path}[{row}]"
+                        # A null among integers stays one, so that all parts have one type.
+                        null = None if pa.types.is_integer(name.type) else place
+                        source = name.as_py() if name.is_valid else null
+                        yield source, image.as_py() or DataError(f"{place} has no image")
+                    row += 1
+                if row >= part.stop:
+                    return
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{part.path} is damaged ({error}); copy it again") from error
+
+
+def _read_hdf5(part: Part) -> Iterator[tuple[str, Any]]:
+    """Names and images of the rows of a part."""
+    with h5py.File(part.path, "r") as file:
+        images = file["images"]
+        for start in range(part.start, part.stop, HDF5_ROWS_AT_A_TIME):
+            stop = min(start + HDF5_ROWS_AT_A_TIME, part.stop)
+            try:
+                block = images[start:stop]
+            except OSError:  # Of some of the rows.
+                block = None
+            for row in range(start, stop):
+                source = f"{part.path}[{row}]"
+                try:
+                    yield source, images[row] if block is None else block[row - start]
+                except OSError as error:
+                    yield source, DataError(f"{source} is damaged ({error}); copy the file again")
+
+
+def fingerprint(parts: Iterable[Part]) -> str:
+    """Hash of names, sizes and times of change of the files; their content would take too long."""
+    digest = hashlib.sha256()
+    for path in dict.fromkeys(path for part in parts for path in _files(part)):
+        found = os.stat(path)
+        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "replace"))
+    return digest.hexdigest()
+
+
+def _files(part: Part) -> list[str]:
+    return [os.path.join(part.path, name) for name in part.names] or [part.path]

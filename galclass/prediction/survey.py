@@ -1,0 +1,239 @@
+"""Surveys: each part of a source is read, classified and written by itself.
+
+The parts are a function of the source alone, and each has a file of its own, so that a survey that
+was stopped resumes with the parts whose files are missing, and any process can do any part.
+"""
+
+import os
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import cluster
+from ..data.arrays import check_integer
+from ..data.images import check_crop
+from ..errors import ParameterError, RunError
+from ..files import PathLike, read_json, remove_leftovers, write_json
+from ..run import as_run, load_pretrained
+from .predict import AnyNetwork, classify, identify_network, is_model, load_network
+from .sources import PART_ROWS, Part, count_rows, fingerprint, iter_part, list_parts
+from .table import require_pyarrow, write_table
+
+if TYPE_CHECKING:
+    from ..network.hardware import Precision
+
+# Readers of Parquet pass over files whose names begin with _ or a dot.
+MANIFEST = "_manifest.json"
+
+
+def predict_survey(
+    source: PathLike,
+    out: PathLike,
+    *,
+    run: AnyNetwork = None,
+    symmetric: bool | None = None,
+    precision: "Precision" = "auto",
+    crop: float | None = None,
+    batch_size: int = 64,
+    part_rows: int = PART_ROWS,
+    engine: cluster.Engine = "local",
+    address: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Classify the images of a source into a folder of Parquet files.
+
+    A survey that was stopped resumes when it is called again: files that exist are not written
+    anew.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A directory of images; a Parquet file or a directory of them, with the columns ``id``
+        (text or integer) and ``image`` (binary: the content of an image file); or an HDF5
+        file in Galaxy10's layout, whose ``images`` are taken.
+    out : path-like
+        The folder; with Ray on several machines, one that they share.
+    run, symmetric, precision, crop, batch_size, progress
+        As for :func:`galclass.predict`.
+    part_rows : int, default 1000
+        Images in a part.
+    engine : {"local", "ray"}
+        Classify in this process, or on the processes and machines of a Ray cluster.
+    address : str, optional
+        Of the Ray cluster, ``HOST:PORT``. Default: that of ``RAY_ADDRESS``, else Ray is started
+        here.
+    workers : int, optional
+        Processes on Ray, at most. Default: one a CPU of the cluster, or one a GPU if it has any.
+    overwrite : bool, default False
+        Delete the parts of another survey in `out` first.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder: ``part-000000.parquet`` ..., each with the columns of :func:`galclass.predict`,
+        null where those are masked, and ``_manifest.json``, which records of what and how.
+
+    Raises
+    ------
+    FileNotFoundError, DataError, ParameterError, MissingPackageError
+        As for :func:`galclass.predict`, or `source` is none of these.
+    FileExistsError
+        `out` exists and is no survey, or is within the source.
+    RunError
+        `out` holds the parts of another source, network or setting, or cannot be written.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> folder = galclass.predict_survey("Galaxy10.h5", "classes", symmetric=False)
+    >>> from astropy.table import Table
+    >>> len(Table.read(folder / "part-000000.parquet"))
+    300
+    """
+    from ..network.hardware import choose_precision
+
+    cluster.check_engine(engine, address, workers)
+    check_crop(crop)
+    check_integer(batch_size, "batch_size", 1)
+    source, out = _check_places(source, out)
+    parts = list_parts(source, rows=part_rows)
+    own = is_model(run)  # A network of the user's own has its own precision.
+    if not own:
+        choose_precision(precision)
+        run = load_pretrained() if run is None else as_run(run)
+    network = identify_network(run, symmetric=symmetric)
+    settings: dict[str, Any] = {
+        "crop": crop,
+        "precision": None if own else precision,
+        "part_rows": part_rows,
+    }
+    manifest = {
+        "source": {"path": str(source), "sha256": fingerprint(parts)},
+        "network": network,
+        "settings": settings,
+        "parts": len(parts),
+        "rows": count_rows(parts),
+    }
+    before = _manifest_before(out, overwrite)
+    if before is not None:
+        if settings["precision"] == "auto":
+            settings["precision"] = before["settings"].get("precision")
+        _refuse_other_parts(out, before, manifest)
+        remove_leftovers(out)
+    missing = parts if before is None else _missing(out, parts)
+    if not missing:
+        return out
+    worker: dict[str, Any] = {"run": run, "folder": out, "symmetric": symmetric, "crop": crop}
+    with nullcontext() if engine == "local" else cluster.cluster(address):
+        if settings["precision"] == "auto":
+            choose = choose_precision if engine == "local" else cluster.choose_precision
+            settings["precision"] = choose("auto")
+        if before is None:
+            if (out / MANIFEST).exists():
+                shutil.rmtree(out)
+            write_json(out / MANIFEST, manifest)
+        worker |= {"precision": settings["precision"] or "float32", "batch_size": batch_size}
+        _classify_parts(worker, missing, len(parts), engine, workers, progress)
+    if lacking := _missing(out, parts):
+        raise RunError(
+            f"{len(lacking)} parts that other machines wrote are not in {out} here; give a folder "
+            "that all machines share"
+        )
+    remove_leftovers(out)
+    return out
+
+
+def _classify_parts(
+    worker: dict[str, Any],
+    missing: list[Part],
+    total: int,
+    engine: cluster.Engine,
+    workers: int | None,
+    progress: bool,
+) -> None:
+    from tqdm.auto import tqdm
+
+    if engine == "local":
+        finished = map(PartClassifier(**worker), missing)
+    else:
+        finished = cluster.map_with(PartClassifier, worker, missing, workers=workers)
+    done = total - len(missing)
+    for _ in tqdm(finished, total=total, initial=done, unit="part", disable=not progress):
+        pass
+
+
+def _check_places(source: PathLike, out: PathLike) -> tuple[Path, Path]:
+    if not isinstance(source, str | os.PathLike):
+        raise ParameterError(f"source {type(source)}, expected the path of one")
+    require_pyarrow(out)
+    # Absolute, as other machines have another working directory.
+    source, out = (Path(os.path.abspath(os.path.expanduser(path))) for path in (source, out))
+    if out == source or source in out.parents:
+        raise FileExistsError(f"{out} is within the source {source}; choose another folder")
+    return source, out
+
+
+class PartClassifier:
+    """Classifies parts and writes their tables into a folder; the network is loaded once."""
+
+    def __init__(
+        self,
+        run: AnyNetwork,
+        folder: Path,
+        *,
+        symmetric: bool | None,
+        precision: "Precision",
+        batch_size: int,
+        crop: float | None,
+        threads: int | None = None,
+    ) -> None:
+        self.network = load_network(run, symmetric=symmetric, precision=precision)
+        self.network.record["crop"] = crop
+        self.folder, self.batch_size = folder, batch_size
+        self.reading: dict[str, Any] = {"crop": crop, "threads": threads}
+
+    def __call__(self, part: Part) -> None:
+        """Write the table of a part, unless it exists."""
+        path = part_path(self.folder, part)
+        if not path.exists():
+            prepared = iter_part(part, **self.reading)
+            table = classify(self.network, prepared, batch_size=self.batch_size)
+            # Another process may have written the same meanwhile.
+            write_table(table, path, overwrite=True)
+
+
+def part_path(folder: PathLike, part: Part) -> Path:
+    """Path of the file that holds a part's table."""
+    return Path(folder) / f"part-{part.number:06d}.parquet"
+
+
+def _missing(out: Path, parts: list[Part]) -> list[Part]:
+    return [part for part in parts if not part_path(out, part).exists()]
+
+
+def _manifest_before(out: Path, overwrite: bool) -> dict[str, Any] | None:
+    """The manifest in a folder of parts, or None where there is none to resume."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if not (out / MANIFEST).is_file():
+        raise FileExistsError(
+            f"{out} exists and is no folder of parts that galclass made; choose another name"
+        )
+    if overwrite:
+        return None
+    before = read_json(out / MANIFEST, hint="galclass survey")
+    if not isinstance(before.get("settings"), dict):
+        raise RunError(f"{out / MANIFEST} has no settings; replace the folder (--overwrite)")
+    return before
+
+
+def _refuse_other_parts(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    for key in ("source", "network", "settings"):
+        if before.get(key) != now[key]:
+            raise RunError(
+                f"cannot resume: the parts in {out} are of {key} {before.get(key)}, now it is "
+                f"{now[key]}; give the same, choose another folder or replace it (--overwrite)"
+            )

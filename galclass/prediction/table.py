@@ -1,0 +1,171 @@
+"""Tables of predictions: made, checked and written in one place, whatever their format."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.galaxy10 import CLASS_NAMES
+from ..errors import MissingPackageError, ParameterError
+from ..files import PathLike, whole_file
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+FORMATS = {
+    ".ecsv": "ascii.ecsv",
+    ".csv": "ascii.csv",
+    ".fits": "fits",
+    ".parquet": "parquet",
+    ".votable": "votable",
+    ".vot": "votable",
+    ".xml": "votable",
+}
+# Marks a class that is not there where a format has no nulls; astropy's own, 63, is less clear.
+NO_CLASS = 255
+
+
+def to_table(
+    sources: Sequence[Any],
+    probabilities: NDArray[np.float32],
+    errors: Sequence[str],
+    meta: dict[str, Any],
+) -> "Table":
+    """The table that :func:`galclass.predict` returns; NaN probabilities are masked rows."""
+    from astropy.table import MaskedColumn, Table
+    from scipy.special import entr
+
+    broken = np.isnan(probabilities[:, 0])
+    order = np.argsort(-np.nan_to_num(probabilities), axis=1, kind="stable")
+    measured = {
+        "class": order[:, 0].astype(np.uint8),
+        "class_name": np.array(CLASS_NAMES)[order[:, 0]],
+        "probability": probabilities.max(axis=1),
+        "runner_up": order[:, 1].astype(np.uint8),
+        "entropy": entr(np.float64(probabilities)).sum(axis=1).astype(np.float32),
+        **{f"p{c}": probabilities[:, c] for c in range(len(CLASS_NAMES))},
+    }
+    table = Table({"source": _names(sources)}, meta=meta)
+    for name, values in measured.items():
+        if broken.any():
+            fill = NO_CLASS if values.dtype == np.uint8 else None
+            values = MaskedColumn(values, mask=broken, fill_value=fill)
+        table[name] = values
+    table["error"] = np.array([_escaped(error) for error in errors], str)
+    for name in ("class", "runner_up"):
+        table[name].description = "0 to 9, index into CLASS_NAMES; figures count from 1"
+    # As words: VOTable and FITS know no unit for nats.
+    table["entropy"].description = "Shannon entropy of p0 to p9, nats"
+    return table
+
+
+def _names(sources: Sequence[Any]) -> NDArray[Any]:
+    """Names as text, or as integers where all of them are, with null ones masked."""
+    if any(isinstance(source, str) for source in sources):
+        return np.array([_escaped(str(source)) for source in sources])
+    missing = [source is None for source in sources]
+    filled = [0 if source is None else source for source in sources]
+    return np.ma.array(filled, mask=missing) if any(missing) else np.array(filled)
+
+
+def check_table(path: PathLike, *, overwrite: bool = False) -> Path:
+    """Refuse, before the work, what :func:`write_table` could not write.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Ends in ``.ecsv``, ``.csv``, ``.fits``, ``.parquet``, ``.votable``, ``.vot`` or ``.xml``.
+    overwrite : bool, default False
+        Whether the file may exist.
+
+    Raises
+    ------
+    ParameterError
+        Another suffix.
+    FileExistsError, PermissionError
+        The file already exists, or its folder cannot be written.
+    MissingPackageError
+        Parquet is asked for, and pyarrow is not installed.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in FORMATS:
+        raise ParameterError(f"{path}: unknown kind of table, expected {', '.join(FORMATS)}")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise FileExistsError(f"{path} exists; choose another name, or overwrite a file of yours")
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise PermissionError(f"{existing} cannot be written; unlock it, or choose another folder")
+    if path.suffix.lower() == ".parquet":
+        require_pyarrow(path)
+    return path
+
+
+def require_pyarrow(path: PathLike) -> None:
+    """Raise an error that says what to do where Parquet cannot be read or written."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{path}: Parquet needs pyarrow, which is not installed; pip install pyarrow, or "
+            "choose .ecsv or .fits"
+        ) from error
+
+
+def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> None:
+    """Write a table, whole or not at all, in the format that the file's name asks for.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+    path, overwrite
+        As for :func:`check_table`. A masked number is null in ECSV, Parquet and VOTable, an empty
+        field in CSV; in FITS a masked class is the column's TNULL, a masked probability NaN. Text
+        that is not ASCII is escaped with backslashes in FITS.
+
+    Raises
+    ------
+    ParameterError, FileExistsError, PermissionError, MissingPackageError
+        As :func:`check_table`.
+    RunError
+        The file cannot be written.
+    """
+    path = check_table(path, overwrite=overwrite)
+    kind = FORMATS[path.suffix.lower()]
+    with whole_file(path) as temporary:
+        if kind == "parquet":
+            _write_parquet(table, temporary)
+            return
+        if kind in ("fits", "votable"):  # They hold text, FITS in ASCII, but no nested metadata.
+            key = {"fits": "GALCLASS", "votable": "description"}[kind]
+            table = table.copy()
+            table.meta = {key: json.dumps(table.meta)}
+            for name in table.colnames:
+                if kind == "fits" and table[name].dtype.kind == "U":
+                    text = np.ma.filled(table[name], "")
+                    table[name] = [one.encode("ascii", "backslashreplace") for one in text]
+        table.write(temporary, format=kind)
+
+
+def _write_parquet(table: "Table", path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Not by astropy, which writes masks as further columns and cannot read nulls in text.
+    columns, meta = {}, {"galclass": json.dumps(table.meta)}
+    for name in table.colnames:
+        values = np.ma.asarray(table[name])
+        if values.dtype.kind == "U":
+            columns[name] = pa.array(values.filled(""))
+            meta[f"table::len::{name}"] = str(max(1, values.dtype.itemsize // 4))
+        else:
+            columns[name] = pa.array(values.data, mask=np.ma.getmaskarray(values))
+    pq.write_table(pa.table(columns).replace_schema_metadata(meta), path)
+
+
+def _escaped(text: str) -> str:
+    """Text without the lone surrogates of a file name that is no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,396 @@
+"""The run folder: what training and evaluation leave behind, read and written whole.
+
+``README.md``         the model card
+``manifest.json``     recipe, seed, origin of the galaxies, split, versions, precision, wall time
+``history.csv``       a row an epoch
+``model.keras``       weights of the best validation epoch
+``last.keras``        weights of the last epoch
+``checkpoint/``       what resuming needs, while training is unfinished
+``examples.npz``      a few training images, for the figures
+``predictions.npz``   test indices, true labels, probabilities
+``metrics.json``      what they amount to, and the calibration of the probabilities
+``mistakes.npz``      the images that are misclassified with the most confidence
+``figures/``          what :func:`galclass.save_figures` plots
+"""
+
+import csv
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .data.arrays import Images, Labels, check_images, check_labels
+from .data.dataset import Dataset, Origin, load_data
+from .data.split import Split, split_record
+from .errors import RunError
+from .files import PathLike, read_json, read_npz, sha256_of_arrays, whole_file
+from .network.calibration import Calibration
+
+if TYPE_CHECKING:
+    import keras
+    from astropy.table import Table
+
+    from .network.hardware import Precision
+
+WEIGHTS = "model.weights.h5"  # as Keras names them in its archive
+MEASURED = ("metrics", "predictions", "mistakes")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read when asked.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+    """
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """dict : how the run was made."""
+        return read_json(self.path / "manifest.json", hint="galclass train")
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """dict : what :func:`galclass.evaluate` measured."""
+        path = self.path / "metrics.json"
+        metrics = read_json(path, hint="galclass evaluate")
+        needed = {"accuracy", "galaxies", "classes", "confusion_matrix", "calibration"}
+        if missing := needed - metrics.keys():
+            raise RunError(f"{path} lacks {sorted(missing)}; make it with: galclass evaluate")
+        return metrics
+
+    @cached_property
+    def history(self) -> dict[str, NDArray[np.float64]]:
+        """dict of ndarray, shape (epochs,) : one entry a column of ``history.csv``."""
+        path = self.path / "history.csv"
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+        except FileNotFoundError:
+            raise RunError(f"no {path.name} in {self.path}; train the run first") from None
+        except (IndexError, KeyError, TypeError, ValueError, OSError, csv.Error) as error:
+            raise RunError(f"{path} is damaged: {error}") from error
+
+    @cached_property
+    def predictions(self) -> dict[str, NDArray[Any]]:
+        """dict of ndarray : ``indices`` (n,), ``labels`` (n,), ``probabilities`` (n, classes)."""
+        return self._arrays("predictions", "indices", "labels", "probabilities")
+
+    @cached_property
+    def examples(self) -> dict[str, NDArray[Any]]:
+        """dict of ndarray : ``images`` uint8 (n, 69, 69, 3) and ``labels`` (n,)."""
+        return self._arrays("examples", "images", "labels")
+
+    @cached_property
+    def mistakes(self) -> dict[str, NDArray[Any]]:
+        """dict of ndarray : up to ten test galaxies that are confidently misclassified.
+
+        ``images`` uint8 (n, 69, 69, 3), ``labels``, ``predicted``, ``probabilities`` (n,).
+        """
+        return self._arrays("mistakes", "images", "labels", "predicted", "probabilities")
+
+    def _arrays(self, name: str, *columns: str) -> dict[str, NDArray[Any]]:
+        return read_npz(self.path / f"{name}.npz", *columns, hint="galclass evaluate")
+
+    @property
+    def origin(self) -> Origin:
+        """Origin : where the galaxies come from."""
+        return Origin.from_record(self.manifest["origin"])
+
+    @property
+    def symmetric(self) -> bool:
+        """bool : whether the recipe averages predictions over the eight symmetries."""
+        return bool(self.manifest["recipe"].get("symmetric_prediction"))
+
+    @property
+    def calibration(self) -> Calibration:
+        """Calibration : of the probabilities; none before :func:`galclass.evaluate`."""
+        if not (self.path / "metrics.json").exists():
+            return Calibration()
+        try:
+            return Calibration.from_record(self.metrics["calibration"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{self.path / 'metrics.json'} holds no calibration ({error!r}); make it with: "
+                "galclass evaluate"
+            ) from error
+
+    def forget(self) -> None:
+        """Read metrics, predictions and mistakes anew when they are next asked for."""
+        for name in MEASURED:
+            self.__dict__.pop(name, None)
+
+    def load_model(
+        self, weights: Literal["model", "last"] = "model", *, precision: "Precision" = "float32"
+    ) -> "keras.Model":
+        """Build the network and read its weights; nothing in the file is ever executed.
+
+        Parameters
+        ----------
+        weights : {"model", "last"}
+            Of the best validation epoch, or of the last epoch.
+        precision : {"float32", "bfloat16", "float16", "auto"}
+            Of the layers, whatever the training's was.
+
+        Returns
+        -------
+        keras.Model
+            Its probabilities are not calibrated; see :attr:`calibration`.
+
+        Raises
+        ------
+        RunError
+            The file is missing, is no Keras file or does not fit the network.
+        """
+        from .network.cnn import build_cnn
+
+        path = self.path / f"{weights}.keras"
+        if not path.is_file():
+            raise RunError(f"no {path.name} in {self.path}; train the run first")
+        try:
+            model = build_cnn(**self.manifest["network"], precision=precision)
+        except (TypeError, ValueError) as error:
+            raise RunError(
+                f"{self.path / 'manifest.json'} describes no network: {error}; copy the run again"
+            ) from error
+        try:
+            _check_archive(path, largest=4 * model.count_params() + (1 << 20))
+            model.load_weights(path)
+        except RunError:
+            raise
+        except Exception as error:  # zipfile, zlib, h5py and Keras each raise their own kinds
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(f"{path} does not hold this network's weights: {reason}") from error
+        return model
+
+    def load_data(self, data: PathLike | None = None) -> Dataset:
+        """Load the galaxies of the run again, and make sure that they are the same.
+
+        Parameters
+        ----------
+        data : str or path-like, optional
+            As in :func:`galclass.load_data`. Default: what the manifest records; a manifest holds
+            no path, so that a file of your own must be given.
+
+        Raises
+        ------
+        RunError
+            The file must be given, or the galaxies are not those of the run.
+        """
+        origin = self.origin
+        if data is None:
+            if origin.kind not in ("simulated", "galaxy10"):
+                raise RunError(
+                    f"the run was trained on {origin.name}, whose place is not recorded; "
+                    "give it with --data PATH"
+                )
+            data = origin.kind
+        loaded = load_data(data, n=origin.galaxies, seed=origin.seed or 0)
+        if loaded.origin.sha256 != origin.sha256:
+            raise RunError(
+                f"{loaded.origin.name} (sha256 {loaded.origin.sha256[:12]}...) is not the run's "
+                f"{origin.name} (sha256 {origin.sha256[:12]}...); give the same galaxies"
+            )
+        return loaded
+
+    def split(self, images: Images, labels: Labels) -> Split:
+        """The split of the run's galaxies, given again.
+
+        Raises
+        ------
+        RunError
+            Images or labels are not the run's, or not in their order.
+        """
+        images = check_images(images)
+        labels = check_labels(labels, len(images))
+        parts, found = split_record(labels, self.manifest["split"].get("protocol"))
+        same = found == self.manifest["split"]
+        if not same or sha256_of_arrays(images, labels) != self.origin.sha256:
+            raise RunError(
+                f"these {len(labels)} galaxies are not the run's {self.origin.galaxies}, or in "
+                f"another order; give those of {self.origin.name}"
+            )
+        return parts
+
+    def summary(self) -> "Table":
+        """The test in a table: a row a class, with the overall metrics in ``meta``.
+
+        Returns
+        -------
+        astropy.table.Table
+            ``class`` (1 to 10, as in figures), ``name``, ``precision`` and ``recall`` (%, NaN where
+            undefined) and ``galaxies`` (in the test); a last row of class 0 for all of them, with
+            the accuracy as ``recall``.
+        """
+        from astropy.table import Table
+
+        metrics = self.metrics
+        rows = [
+            (c, row["name"], _percent(row["precision"]), _percent(row["recall"]), row["support"])
+            for c, row in enumerate(metrics["classes"], 1)
+        ]
+        rows.append((0, "all", np.nan, _percent(metrics["accuracy"]), metrics["galaxies"]))
+        names = ("class", "name", "precision", "recall", "galaxies")
+        table = Table(rows=rows, names=names)
+        for name in ("precision", "recall"):
+            table[name].format = ".1f"
+            table[name].description = "%"
+        table.meta = {key: value for key, value in metrics.items() if isinstance(value, float)}
+        table.meta["origin"] = str(self.origin)
+        return table
+
+
+def load_run(path: PathLike) -> Run:
+    """Open a run folder.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A folder that :func:`galclass.train` made.
+
+    Returns
+    -------
+    Run
+        With ``manifest``, ``history``, ``predictions``, ``metrics``, ``summary()`` and
+        ``load_model()``.
+
+    Raises
+    ------
+    RunError
+        No such folder, or no readable manifest in it.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> run.manifest["recipe_name"], run.manifest["seed"]
+    ('default', 0)
+    >>> 0 <= run.metrics["accuracy"] <= 1
+    True
+    >>> model = run.load_model()
+    >>> model.output_shape
+    (None, 10)
+    """
+    path = Path(os.path.expanduser(path))
+    if not path.is_dir():
+        raise RunError(f"no run folder {path}; make one with: galclass train --out {path}")
+    run = Run(path)
+    manifest = run.manifest
+    missing = {"recipe", "seed", "origin", "split", "network"} - manifest.keys()
+    if missing:
+        raise RunError(f"{path / 'manifest.json'} lacks {sorted(missing)}; is this a galclass run?")
+    for key in ("recipe", "origin", "split", "network"):
+        if not isinstance(manifest[key], dict):
+            raise RunError(
+                f"{path / 'manifest.json'}: {key!r} is {manifest[key]!r}, expected a JSON "
+                "object; copy the run again"
+            )
+    return run
+
+
+def load_pretrained() -> Run:
+    """The pretrained network, a run folder that comes with galclass; it needs no data.
+
+    Its calibration corrects for the public Galaxy10's mix of classes. Its ``README.md`` says what
+    it was trained on and how well it does.
+
+    Returns
+    -------
+    Run
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_pretrained()
+    >>> images, labels = galclass.simulate_galaxy10(20)
+    >>> table = galclass.predict(images, run=run)
+    >>> len(table), "class_name" in table.colnames
+    (20, True)
+    """
+    return load_run(str(resources.files("galclass") / "pretrained"))
+
+
+def as_run(run: Run | PathLike) -> Run:
+    """A run, given as such or by the path of its folder."""
+    return run if isinstance(run, Run) else load_run(run)
+
+
+def weights_sha256(arrays: Iterable[NDArray[np.float32]]) -> str:
+    """Hexadecimal sha256 of a network's weights, in the order of its variables.
+
+    The file itself would not do: Keras writes the date into it.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array, "<f4"))
+    return digest.hexdigest()
+
+
+def best_epoch(history: Mapping[str, Any] | Sequence[Mapping[str, float]]) -> int:
+    """Number, from 1, of the epoch with the highest validation accuracy, then lowest loss.
+
+    Parameters
+    ----------
+    history : dict of arrays, or list of dict
+        Columns, as :attr:`Run.history` has them, or a row an epoch.
+    """
+    if not isinstance(history, Mapping):
+        history = {key: [row[key] for row in history] for key in ("val_loss", "val_accuracy")}
+    order = np.lexsort((history["val_loss"], -np.asarray(history["val_accuracy"])))
+    return int(order[0]) + 1
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write a list of dicts with equal keys as CSV, whole or not at all."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _percent(share: float | None) -> float:
+    return np.nan if share is None else 100 * share
+
+
+def _check_archive(path: Path, *, largest: int) -> None:
+    """Refuse an archive whose weights are oversized or lie in other files of this machine.
+
+    Keras follows such links in some versions (CVE-2026-1669), and unpacks whatever there is.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo(WEIGHTS).file_size
+        if size > largest:
+            raise RunError(
+                f"{path} holds {size:,} bytes of weights, expected {largest:,} at most for this "
+                "network; it is not the file that the run wrote"
+            )
+        outside: list[str] = []
+        with archive.open(WEIGHTS) as member, h5py.File(member, "r") as file:
+
+            def look(name: str, link: Any) -> None:
+                item = file[name] if isinstance(link, h5py.HardLink) else None
+                virtual = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
+                if item is None or virtual:
+                    outside.append(name)
+
+            file.visititems_links(look)
+    if outside:
+        raise RunError(
+            f"{path}: {outside[0]!r} points to data elsewhere, expected arrays; "
+            "it is not the file that the run wrote"
+        )

@@ -1,0 +1,329 @@
+"""Train the network into a run folder."""
+
+import contextlib
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import __version__
+from ..data.arrays import Images, Labels, check_images, check_integer, check_labels
+from ..data.dataset import Origin
+from ..data.galaxy10 import CLASS_NAMES
+from ..data.split import split_record
+from ..errors import DataError, ParameterError, RunError
+from ..files import PathLike, remove_leftovers, write_json, write_npz
+from ..network import hardware
+from ..run import Run, as_run, best_epoch, load_run, weights_sha256
+from .recipe import RECIPES, Recipe
+from .session import Session
+
+LOCK = ".lock"
+RATES = ("l2", "dropout", "dense_dropout")  # of a recipe, which belong to its network
+
+
+def train(
+    images: ArrayLike,
+    labels: ArrayLike,
+    origin: Origin | None = None,
+    *,
+    out: PathLike,
+    recipe: str | Recipe = "default",
+    epochs: int | None = None,
+    seed: int = 0,
+    split: str = "stratified",
+    precision: hardware.Precision = "auto",
+    start: Run | PathLike | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    verbose: bool = True,
+    on_epoch: Callable[[list[dict[str, float]]], None] | None = None,
+) -> Run:
+    """Train the network into a run folder.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, 69, 69, 3)
+    labels : ndarray of int, shape (N,)
+        Classes 0 to 9.
+    origin : Origin, optional
+        Of the galaxies, from :func:`galclass.load_data`. Without it the manifest records that they
+        came as arrays.
+    out : path-like
+        The run folder.
+    recipe : str or Recipe, default "default"
+        A name in ``RECIPES`` or a recipe of your own.
+    epochs : int, optional
+        Instead of the recipe's.
+    seed : int, default 0
+        Seed of weights, order, dropout and augmentation: the same seed gives the same weights, bit
+        for bit, on the same machine. The split does not depend on it.
+    split : {"stratified", "published"} or str
+        See :func:`galclass.split`.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        See :func:`galclass.network.hardware.choose_precision`.
+    start : Run or path-like, optional
+        A finished run whose best weights training starts from (fine-tuning). Default: random
+        weights.
+    resume : bool, default False
+        Resume the run in `out`, if there is one; a finished one is returned as it is.
+    overwrite : bool, default False
+        Delete a run in `out` first.
+    verbose : bool, default True
+        A line an epoch, and a progress bar on terminals.
+    on_epoch : callable, optional
+        Called after each epoch with the history up to it, a list of dicts.
+
+    Returns
+    -------
+    galclass.run.Run
+        Its history has the loss (cross-entropy, and the recipe's penalties) and the accuracy of
+        training and validation after each epoch.
+
+    Raises
+    ------
+    DataError
+        Images or labels in another form.
+    ParameterError
+        Unknown recipe, split or precision, or a number out of range.
+    RunError
+        `out` already exists, holds another run than the one to resume, is in use by another
+        process, or cannot be written; `start` is no finished run; or training diverged.
+
+    Examples
+    --------
+    One epoch on a few simulated galaxies, to see that all works:
+
+    >>> import galclass
+    >>> data = galclass.load_data("simulated", n=200)
+    >>> run = galclass.train(*data, out="runs/tried", epochs=1, verbose=False)
+    >>> run.manifest["status"], len(run.history["val_accuracy"])
+    ('complete', 1)
+    """
+    out = Path(out).expanduser()
+    images = check_images(images)
+    labels = check_labels(labels, len(images))
+    if labels.min() == labels.max():
+        raise DataError(f"all galaxies are of class {labels[0]}, expected two classes or more")
+    name, recipe = _check_recipe(recipe, epochs)
+    weights, started = _read_start(start)
+    parts, split_of = split_record(labels, split)
+    manifest = {
+        "galclass": __version__,
+        "status": "training",
+        "recipe_name": name,
+        "recipe": asdict(recipe),
+        "seed": check_integer(seed, "seed", 0),
+        "origin": asdict(_check_origin(origin, images, labels)),
+        "split": split_of,
+        "network": {"classes": len(CLASS_NAMES), **{key: getattr(recipe, key) for key in RATES}},
+        "start": started,
+        "precision": hardware.choose_precision(precision),
+        "device": hardware.describe_device(),
+        # Sums are split among them, so that the last bits of the weights depend on their number.
+        "threads": hardware.count_threads(),
+        "class_counts": np.bincount(labels, minlength=len(CLASS_NAMES)).tolist(),
+        "versions": hardware.versions(),
+    }
+    with _locked(out), _deterministic():
+        manifest = _open_folder(out, manifest, precision, resume, overwrite)
+        if manifest["status"] == "complete":
+            return load_run(out)
+        with _told_how_to_resume(out, recipe.epochs):
+            _write_examples(out, images, labels, parts.train)
+            settings = (recipe, manifest["network"], manifest["seed"], manifest["precision"])
+            session = Session(*settings, parts, images, labels)
+            session.start(weights)
+            session.restore(out)
+            while len(session.rows) < recipe.epochs:
+                session.run_epoch(verbose)
+                session.save(out)
+                if on_epoch is not None:
+                    on_epoch(session.rows)
+                if verbose:
+                    session.report()
+            _close_folder(out, manifest, session)
+    return Run(out)
+
+
+def _check_recipe(recipe: str | Recipe, epochs: int | None) -> tuple[str, Recipe]:
+    name = "custom" if isinstance(recipe, Recipe) else recipe
+    if isinstance(recipe, str) and recipe in RECIPES:
+        recipe = RECIPES[recipe]
+    if not isinstance(recipe, Recipe):
+        raise ParameterError(f"recipe={recipe!r}, expected a Recipe or one of {sorted(RECIPES)}")
+    return name, recipe if epochs is None else replace(recipe, epochs=epochs)
+
+
+def _check_origin(origin: Origin | None, images: Images, labels: Labels) -> Origin:
+    """The origin that is given, with the hash and number of these galaxies."""
+    found = Origin.of_arrays(images, labels)
+    if origin is None:
+        return found
+    if not isinstance(origin, Origin):
+        raise ParameterError(f"origin={origin!r}, expected the one that load_data gives, or None")
+    return replace(origin, sha256=found.sha256, galaxies=found.galaxies)
+
+
+def _read_start(run: Run | PathLike | None) -> tuple[list[NDArray[np.float32]], Any]:
+    """Weights to start from, and their record for the manifest."""
+    if run is None:
+        return [], None
+    run = as_run(run)
+    if run.manifest.get("status") != "complete":
+        raise RunError(f"{run.path} is unfinished, expected a finished run; resume it first")
+    weights = [variable.numpy() for variable in run.load_model().trainable_variables]
+    record = {key: run.manifest[key] for key in ("recipe_name", "seed", "origin")}
+    return weights, {**record, "weights_sha256": weights_sha256(weights)}
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the system ends the lock of one that was killed."""
+    if os.path.lexists(out) and not out.is_dir():
+        raise RunError(f"{out} is no folder, expected a new one or a run; choose another name")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(out / LOCK)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RunError(
+            f"another process is training into {out}; wait for it, or choose another folder"
+        ) from None
+    except OSError as error:
+        raise RunError(f"cannot write {out}: {error.strerror or error}; unlock it") from error
+    try:
+        yield
+    finally:
+        # While it is held: who has opened it before then sees that it is gone. Not on Windows.
+        with contextlib.suppress(OSError):
+            (out / LOCK).unlink()
+        lock.release()
+
+
+@contextlib.contextmanager
+def _deterministic() -> Iterator[None]:
+    """TensorFlow's deterministic operations, for the time of the block."""
+    from tensorflow.python.framework import config
+
+    before = config.is_op_determinism_enabled()
+    config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if not before:
+            config.disable_op_determinism()
+
+
+def _open_folder(
+    out: Path, manifest: dict[str, Any], precision: str, resume: bool, overwrite: bool
+) -> dict[str, Any]:
+    """Make the run folder, or find the run to resume in it; the manifest to go by."""
+    if resume:
+        for folder in (out, out / "checkpoint"):
+            remove_leftovers(folder)
+    if resume and (out / "manifest.json").exists():
+        before = load_run(out).manifest
+        _refuse_another_run(before, manifest, precision)
+        if before.get("status") == "complete":
+            shutil.rmtree(out / "checkpoint", ignore_errors=True)
+            return before
+        manifest = _add_earlier({**manifest, "precision": before["precision"]}, before)
+    elif found := [path for path in out.iterdir() if path.name != LOCK]:
+        if not overwrite:
+            raise RunError(
+                f"{out} exists and is not empty; choose another folder, resume it (--resume) "
+                "or replace it (--overwrite)"
+            )
+        if out.is_symlink():
+            raise RunError(
+                f"{out} is a symbolic link, expected a folder to replace; give its own name"
+            )
+        load_run(out)  # Deletes nothing but a run, and what tells that it is one last.
+        for path in sorted(found, key=lambda path: path.name == "manifest.json"):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    write_json(out / "manifest.json", manifest)
+    return manifest
+
+
+def _refuse_another_run(before: dict[str, Any], now: dict[str, Any], precision: str) -> None:
+    keys = ["recipe", "seed", "split", "origin", "network", "start"]
+    for key in keys if precision == "auto" else [*keys, "precision"]:
+        old, new = before.get(key), now[key]
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            differing = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+            old, new = ({k: d.get(k) for k in differing} for d in (old, new))
+        raise RunError(
+            f"cannot resume: the run was started with {key} {old}, now it is {new}; "
+            "give the same settings, or another folder"
+        )
+
+
+def _add_earlier(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with what the epochs up to here ran on, where that was something else."""
+    keys = ("galclass", "versions", "device", "threads")
+    earlier = {key: before[key] for key in keys if key in before and before[key] != now[key]}
+    record = before.get("earlier", [])
+    if earlier:
+        current = {key: now[key] for key in earlier}
+        warnings.warn(
+            f"the run was started with {earlier} and is resumed with {current}: its weights may "
+            "differ in the last bits from those of an unbroken run",
+            stacklevel=4,
+        )
+        record = [*record, earlier]
+    return {**now, "earlier": record} if record else now
+
+
+def _write_examples(out: Path, images: Images, labels: Labels, train: NDArray[np.int64]) -> None:
+    """One training image of each class, for figures that need no data file."""
+    _, first = np.unique(labels[train], return_index=True)
+    write_npz(out / "examples.npz", images=images[train[first]], labels=labels[train[first]])
+
+
+@contextlib.contextmanager
+def _told_how_to_resume(out: Path, epochs: int) -> Iterator[None]:
+    """Add to an interrupt, a full disk and the like what is saved and how to resume."""
+    try:
+        yield
+    except (KeyboardInterrupt, RunError) as error:
+        saved = [int(path.stem) for path in (out / "checkpoint").glob("[0-9]*.npz")]
+        done = f"{max(saved, default=0)} of {epochs} epochs"
+        if isinstance(error, KeyboardInterrupt):
+            print(
+                f"\nStopped after {done}. Resume with the same command and --resume (in Python: "
+                f"resume=True); the run folder is {out}",
+                file=sys.stderr,
+            )
+        elif isinstance(error.__cause__, OSError):
+            raise RunError(
+                f"{error}, with --resume (in Python: resume=True); {done} are saved"
+            ) from error
+        raise
+
+
+def _close_folder(out: Path, manifest: dict[str, Any], session: Session) -> None:
+    last = [variable.numpy() for variable in session.kept.trainable_variables]
+    session.save_weights(out / "last.keras", last)
+    trained = len(session.parts.train) * len(session.rows)
+    hashes = {"model": weights_sha256(session.best), "last": weights_sha256(last)}
+    manifest.update(
+        status="complete",
+        epochs=len(session.rows),
+        best_epoch=best_epoch(session.rows),
+        wall_time_s=round(session.seconds, 1),
+        images_per_second=round(trained / (session.seconds - session.validate_seconds), 1),
+        weights_sha256=hashes,
+    )
+    write_json(out / "manifest.json", manifest)
+    shutil.rmtree(out / "checkpoint", ignore_errors=True)

@@ -1,0 +1,184 @@
+"""Images in, a table out."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from galclass import build_cnn, load_run, predict
+from galclass.errors import DataError, ParameterError, RunError
+from galclass.network._tensorflow import keras
+from galclass.network.calibration import Calibration
+from galclass.network.probabilities import predict_proba
+
+SMALL = {"filters": ((4, 4), (4,), (4,)), "dense_units": (8,)}
+COLUMNS = [f"p{c}" for c in range(10)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_cnn(seed=3, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def folder(images_of_brightness, tmp_path_factory):
+    """Ten images of 69 pixels, and with them one that is cut off and one without colour."""
+    path = tmp_path_factory.mktemp("images")
+    for i, image in enumerate(images_of_brightness[0][::10]):
+        Image.fromarray(image).save(path / f"g{i:02d}.png")
+    whole = (path / "g00.png").read_bytes()
+    (path / "g03b.png").write_bytes(whole[:3000])
+    Image.fromarray(images_of_brightness[0][0]).convert("L").save(path / "g05b.JPG")
+    (path / "notes.txt").write_text("not an image")
+    return path
+
+
+def probabilities(table):
+    return np.stack([table[name] for name in COLUMNS], axis=1)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_row_says_class_runner_up_and_probabilities(symmetric, model, images_of_brightness):
+    images = images_of_brightness[0]
+    table = predict(images, run=model, symmetric=symmetric)
+    expected = predict_proba(model, images, symmetric=symmetric)
+    np.testing.assert_allclose(probabilities(table), expected, atol=1e-6)
+    order = np.argsort(expected, axis=1)
+    np.testing.assert_array_equal(table["class"], order[:, -1])
+    np.testing.assert_array_equal(table["runner_up"], order[:, -2])
+    np.testing.assert_allclose(table["probability"], expected.max(axis=1), atol=1e-6)
+    assert table["source"][:2].tolist() == ["image 0", "image 1"]
+    assert set(table["error"]) == {""}
+    assert table.meta["symmetric"] is symmetric
+    turned = predict(np.rot90(images[:5], axes=(1, 2)), run=model, symmetric=symmetric)
+    assert np.allclose(table["p2"][:5], turned["p2"], atol=1e-6) == symmetric
+
+
+@pytest.mark.parametrize("batch_size", [4, 256])
+def test_broken_images_keep_their_row_and_the_others_their_answers(
+    model, folder, images_of_brightness, batch_size
+):
+    table = predict(folder, run=model, batch_size=batch_size)
+    names = [source.rpartition("/")[2] for source in table["source"]]
+    assert names == sorted(names)
+    assert len(names) == 12
+    broken = np.isin(names, ["g03b.png", "g05b.JPG"])
+    for name in ("class", "class_name", "probability", "runner_up", "entropy", "p0", "p9"):
+        np.testing.assert_array_equal(table[name].mask, broken)
+    assert "cut off" in table["error"][names.index("g03b.png")]
+    assert "without colour" in table["error"][names.index("g05b.JPG")]
+    assert set(table["error"][~broken]) == {""}
+    good = predict(images_of_brightness[0][::10], run=model)
+    np.testing.assert_allclose(table["p3"][~broken], good["p3"], atol=1e-6)
+
+
+def test_all_forms_of_images_are_taken(model, images_of_brightness, folder):
+    image = images_of_brightness[0][0]
+    wide = np.pad(image, ((100, 100), (100, 100), (0, 0)))
+    path = folder / "g00.png"
+    stream = (one for one in [str(path), Image.fromarray(image), image, folder / "gone.png"])
+    table = predict(stream, run=model)
+    assert table["source"].tolist() == [str(path), "image 1", "image 2", f"{folder}/gone.png"]
+    assert len(set(table["p0"][:3])) == 1
+    assert "no file" in table["error"][3]
+    assert len(predict(path, run=model)) == 1
+    assert predict(wide, run=model)["p0"][0] != table["p0"][0]
+    assert predict([image], run=model, crop=0.5)["p0"][0] != table["p0"][0]
+
+
+def test_a_run_and_its_folder_predict_as_its_network_calibrated(measured, images_of_brightness):
+    images = images_of_brightness[0][:5]
+    for symmetric in (False, True):
+        network = predict_proba(measured.load_model(), images, symmetric=symmetric)
+        expected = measured.calibration.apply(network)
+        assert not np.allclose(expected, network, atol=1e-5)
+        for form in (measured, measured.path, str(measured.path)):
+            table = predict(images, run=form, symmetric=symmetric, precision="float32")
+            np.testing.assert_allclose(probabilities(table), expected, rtol=1e-5)
+    recipe = predict(images, run=measured, precision="float32")
+    assert recipe.meta["symmetric"] == measured.symmetric
+    assert recipe.meta["network"] == measured.path.name
+    assert recipe.meta["temperature"] == measured.calibration.temperature
+    assert recipe.meta["precision"] == "float32"
+    assert {"galclass", "sha256", "crop"} <= recipe.meta.keys()
+
+
+def test_an_unevaluated_run_is_not_calibrated(trained, images_of_brightness):
+    images = images_of_brightness[0][:5]
+    run = load_run(trained.path)
+    assert run.calibration == Calibration()
+    table = predict(images, run=run, symmetric=False, precision="float32")
+    np.testing.assert_allclose(
+        probabilities(table), predict_proba(run.load_model(), images), rtol=1e-5
+    )
+
+
+def test_without_a_run_the_pretrained_network_predicts(galaxies):
+    table = predict(galaxies.images[:3], symmetric=False)
+    assert table.meta["network"] == "pretrained"
+    np.testing.assert_allclose(probabilities(table).sum(axis=1), 1, atol=1e-5)
+
+
+def layers(*between, shape=(69, 69, 3), dtype="float32", activation="softmax", classes=10):
+    """A network as users build their own."""
+    return keras.Sequential(
+        [
+            keras.layers.Input(shape, dtype=dtype),
+            *between,
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(classes, activation=activation),
+        ]
+    )
+
+
+RESCALING = {"scale": 1 / 255}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: keras.Sequential([keras.layers.Dense(10)]), "not built"),
+        (lambda: layers(), "Rescaling"),
+        (lambda: layers(keras.layers.Rescaling(**RESCALING), shape=(64, 64, 3)), "69, 69, 3"),
+        (lambda: layers(keras.layers.Rescaling(**RESCALING), activation=None), "softmax"),
+        (lambda: layers(keras.layers.Rescaling(np.nan)), "softmax"),
+        (lambda: layers(keras.layers.Rescaling(**RESCALING), activation="sigmoid"), "softmax"),
+        (lambda: layers(keras.layers.Rescaling(**RESCALING), classes=2), "10 classes|ten classes"),
+        (lambda: build_cnn(classes=2, filters=((4,),), dense_units=()), "10 classes|ten classes"),
+    ],
+)
+def test_a_network_that_would_answer_wrongly_is_refused(make, words):
+    with pytest.raises(DataError, match=words):
+        predict(np.zeros((2, 69, 69, 3), np.uint8), run=make())
+
+
+def test_a_network_of_ones_own_predicts(images_of_brightness):
+    images = images_of_brightness[0][:3]
+    own = layers(keras.layers.Rescaling(**RESCALING))
+    table = predict(images, run=own)
+    np.testing.assert_allclose(probabilities(table), own.predict(images, verbose=0), atol=1e-6)
+    assert (table.meta["symmetric"], table.meta["network"]) == (False, own.name)
+
+
+def test_what_cannot_be_predicted_at_all_is_refused(model, tmp_path):
+    zeros = np.zeros((2, 69, 69, 3), np.uint8)
+    for error, words, images, settings in [
+        (DataError, "at least one", [], {}),
+        (FileNotFoundError, "no file or directory", tmp_path / "gone", {}),
+        (DataError, "no image in", tmp_path, {}),
+        (RunError, "no run folder", zeros, {"run": tmp_path / "gone"}),
+        (ParameterError, "run", zeros, {"run": 3}),
+        (DataError, "0-1", zeros.astype(float), {}),
+        (ParameterError, "batch_size=0", zeros, {"batch_size": 0}),
+        (ParameterError, "batch_size=True", zeros, {"batch_size": True}),
+        (ParameterError, "crop=2", zeros, {"crop": 2}),
+        (ParameterError, "precision 'float8'", zeros, {"precision": "float8", "run": None}),
+    ]:
+        with pytest.raises(error, match=words):
+            predict(images, **{"run": model, **settings})
+
+
+def test_the_progress_bar_counts_images(model, images_of_brightness, capfd):
+    predict(images_of_brightness[0][:7], run=model, progress=True)
+    assert "7/7" in capfd.readouterr().err
+    predict(images_of_brightness[0][:7], run=model)
+    assert capfd.readouterr().err == ""

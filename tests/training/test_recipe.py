@@ -1,0 +1,47 @@
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from galclass import RECIPES, Recipe
+from galclass.errors import ParameterError
+
+
+def test_the_published_recipe_is_the_published_notebooks():
+    assert RECIPES["published"] == Recipe(epochs=200, batch_size=64, learning_rate=0.001, l2=0.001)
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "words"),
+    [
+        ("epochs", (0, 2.5, True, "3", None), "1 or more"),
+        ("batch_size", (0, -1, 2.0, np.True_), "1 or more"),
+        ("learning_rate", (0, -1, "0.1", True, np.nan, np.inf), "a number, more than 0"),
+        ("weight_decay", (-1e-9, None, np.nan, np.inf), "a number, 0 or more"),
+        ("warmup_epochs", (-1, "1", False), "a number, 0 or more"),
+        ("dropout", (1, -0.1, "half", True), "0 or more and below 1"),
+        ("ema", (1.0, np.nan), "0 or more and below 1"),
+        ("optimizer", ("sgd", None, 1), r"one of \('adam', 'muon'\)"),
+        ("schedule", ("linear", ["cosine"]), r"one of \('constant', 'cosine'\)"),
+        ("symmetries", (1, "no", None), "True or False"),
+        ("symmetric_prediction", (0, "yes"), "True or False"),
+    ],
+)
+def test_a_value_out_of_range_or_of_another_type_is_refused_and_named(field, values, words):
+    for value in values:
+        with pytest.raises(ParameterError, match=rf"^{field}=.*, expected .*{words}"):
+            Recipe(**{"epochs": 1, field: value})
+
+
+def test_numpys_numbers_are_accepted_and_can_be_written_as_json():
+    recipe = Recipe(
+        epochs=np.int64(3),
+        batch_size=np.uint8(32),
+        learning_rate=np.float32(0.5),
+        warmup_epochs=np.int32(1),
+        symmetries=np.bool_(True),
+    )
+    expected = Recipe(epochs=3, batch_size=32, learning_rate=0.5, warmup_epochs=1, symmetries=True)
+    assert recipe == expected
+    assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe
