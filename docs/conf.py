@@ -62,11 +62,13 @@ def include_repository_file(app, docname, source):
     source[0] = re.sub(r"^\{include \.\./(\S+)\}$", included, source[0], flags=re.M)
 
 
-def find_public_name(app, env, node, contnode):
-    """A public function is documented as galclass.NAME, however a docstring refers to it."""
-    if node.get("refdomain") == "py":
-        name = "galclass." + node["reftarget"].rpartition(".")[2]
-        return env.get_domain("py").resolve_xref(
+def find_documented_name(app, env, node, contnode):
+    """Resolve a docstring's reference by its last name, wherever that is documented."""
+    if node.get("refdomain") != "py":
+        return None
+    domain, last = env.get_domain("py"), node["reftarget"].rpartition(".")[2]
+    for name in sorted((name for name in domain.objects if name.endswith(f".{last}")), key=len):
+        return domain.resolve_xref(
             env, node["refdoc"], app.builder, node["reftype"], name, node, contnode
         )
     return None
@@ -75,4 +77,4 @@ def find_public_name(app, env, node, contnode):
 def setup(app):
     """Connect the two functions above."""
     app.connect("source-read", include_repository_file)
-    app.connect("missing-reference", find_public_name)
+    app.connect("missing-reference", find_documented_name)

@@ -213,7 +213,6 @@ def predict(out: Path | None, figure: Path | None, overwrite: bool, **settings: 
 )
 def survey(source: Path, out: Path, **settings: Any) -> None:
     """Classify a large source in shards, here or on Ray; a stopped survey resumes."""
-    _check_new(out, overwrite=True, outside=[source])
     folder = galclass.predict_survey(source, out, progress=sys.stderr.isatty(), **settings)
     echo(f"{len(list(folder.glob('part-*'))):,} shards in {folder}")
 

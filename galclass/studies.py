@@ -91,13 +91,13 @@ def study(
     cluster.check_engine(engine, address)
     out = Path(os.path.abspath(os.path.expanduser(out)))
     tasks = _list_runs(out, seeds, folds, settings)
-    data = {"images": images, "labels": labels, "origin": origin}
+    data = (images, labels, origin)
     if engine == "local":
         for task in tasks:
-            _train_and_evaluate(verbose=verbose, **data, **task)
+            _train_and_evaluate(data, verbose=verbose, **task)
     else:
         with cluster.cluster(address):
-            for name in cluster.run_tasks(_train_and_evaluate, tasks, **data):
+            for name in cluster.run_tasks(_train_and_evaluate, tasks, data=data):
                 if verbose:
                     print(f"{name} is trained and evaluated", flush=True)
     summary = summarise([load_run(task["out"]) for task in tasks])
@@ -125,20 +125,14 @@ def _list_runs(
 
 
 def _train_and_evaluate(
-    images: ArrayLike,
-    labels: ArrayLike,
-    origin: Origin | None,
-    *,
-    out: Path,
-    verbose: bool = False,
-    **settings: Any,
+    data: tuple[Any, Any, Any], *, out: Path, verbose: bool = False, **settings: Any
 ) -> str:
     """Resume a run up to its metrics; the name of its folder."""
     from .training.train import train
 
-    run = train(images, labels, origin, out=out, resume=True, verbose=verbose, **settings)
+    run = train(*data, out=out, resume=True, verbose=verbose, **settings)
     if not (run.path / "metrics.json").exists():
-        evaluate(run, images, labels)
+        evaluate(run, *data)
     return run.path.name
 
 

@@ -170,19 +170,16 @@ def test_results_are_written_whatever_becomes_of_what_is_printed(closed, trained
     """A pipe that nobody reads, and a name that the terminal cannot show."""
     (tmp_path / "images").mkdir()
     Image.new("RGB", (69, 69)).save(tmp_path / "images" / "gal\udcffaxy ☄.png")
-    program = f"import sys; {'sys.stdin.read();' * closed} from galclass.cli import main; main()"
     arguments = ["predict", "images", "--run", trained.path, "-o", "table.csv"]
     with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-m", "galclass", *arguments],
         cwd=tmp_path,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
         if closed:
             process.stdout.close()
-        process.stdin.close()
         error = process.stderr.read()
     assert (error, process.returncode) == (b"", int(closed))
     assert (tmp_path / "table.csv").exists()

@@ -90,6 +90,7 @@ def _run(command, monkeypatch):
     elif rule == "its options":
         called = []
         monkeypatch.setattr("galclass.notebook.execute", lambda *a, **_: called.append(a))
+        monkeypatch.setattr(cli, "_print_metrics", lambda _: None)
         assert _galclass(command.partition(" ")[2], monkeypatch) == 0
         assert (ROOT / called[0][0]).exists()
     elif rule == "the command":

@@ -90,7 +90,8 @@ def verify(run: Run | PathLike, data: PathLike | None = None) -> list[str]:
         for check in (_check_manifest, _check_epochs, _check_results):
             lines += check(run, *dataset)
     except (RunError, DataError, ParameterError) as error:
-        lines.append(f"{error}; what depends on it was not compared")
+        place = "manifest.json: " * isinstance(error, ParameterError)
+        lines.append(f"{place}{error}; what depends on it was not compared")
     return lines
 
 

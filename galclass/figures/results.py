@@ -411,8 +411,9 @@ def plot_simulated_accuracy(
     Examples
     --------
     >>> import galclass
+    >>> from galclass.figures.results import plot_simulated_accuracy
     >>> run = galclass.load_run("runs/mine")
-    >>> galclass.plot_simulated_accuracy(run, 50).savefig("simulated_accuracy.png")
+    >>> plot_simulated_accuracy(run, 50).savefig("simulated_accuracy.png")
     """
     from ..evaluation.evaluate import measure_simulated
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.dataset import Dataset
+from ..evaluation.evaluate import write_results
 from ..files import PathLike
 from ..run import Run, as_run
 from .data import plot_class_counts, plot_examples
@@ -82,4 +83,6 @@ def save_figures(
         paths.append(out / f"{name}.png")
         save_figure(fig, paths[-1])
         save_figure(fig, out / f"{name}.{'svg' if size == 'page' else 'pdf'}")
+    if out == run.path / "figures":
+        write_results(run, run.metrics)  # Its model card shows the figures that exist.
     return paths

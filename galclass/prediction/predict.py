@@ -174,7 +174,6 @@ def load_network(
 
     record = identify_network(run, symmetric=symmetric)
     if is_model(run):
-        _check_model(run)
         return Network(run, Calibration(), record["symmetric"], record)
     found = load_pretrained() if run is None else as_run(run)
     record["precision"] = choose_precision(precision)
@@ -194,14 +193,20 @@ def identify_network(run: AnyNetwork, *, symmetric: bool | None = None) -> dict[
     -------
     dict
         ``galclass`` (version), ``network`` (name), ``sha256`` (of the file that holds a run's
-        weights, else of the weights), ``calibration``, ``symmetric`` and ``precision`` (None where
-        it is still to be chosen).
+        weights, else of the weights), ``temperature`` and ``class_shift`` of its calibration,
+        ``symmetric`` and ``precision`` (None where it is still to be chosen).
+
+    Raises
+    ------
+    DataError, RunError
+        As for :func:`predict`.
     """
     record: dict[str, Any] = {"galclass": __version__}
     if is_model(run):
+        _check_model(run)
         precisions = sorted({layer.compute_dtype for layer in run.layers})
         record |= {"network": run.name, "sha256": weights_sha256(run.get_weights())}
-        record |= {"calibration": Calibration().record(), "symmetric": bool(symmetric)}
+        record |= Calibration().record() | {"symmetric": bool(symmetric)}
         return record | {"precision": ", ".join(precisions)}
     found = load_pretrained() if run is None else as_run(run)
     path = found.path / "model.keras"
@@ -211,7 +216,7 @@ def identify_network(run: AnyNetwork, *, symmetric: bool | None = None) -> dict[
     if classes != len(CLASS_NAMES):
         raise DataError(f"the network has {classes} classes, expected {len(CLASS_NAMES)}")
     record |= {"network": found.path.resolve().name, "sha256": sha256_of_file(path)}
-    record["calibration"] = found.calibration.record()
+    record |= found.calibration.record()
     record["symmetric"] = found.symmetric if symmetric is None else bool(symmetric)
     return record | {"precision": None}
 
@@ -221,7 +226,7 @@ def _check_model(model: "keras.Model") -> None:
     from ..network._tensorflow import keras
 
     expected = "expected one of ten classes for uint8 images of shape (69, 69, 3), see build_cnn"
-    if not getattr(model, "built", True) or not model.inputs:
+    if not getattr(model, "built", True) or not getattr(model, "inputs", None):
         raise DataError(f"the network {model.name!r} is not built; {expected}")
     shapes = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
     if shapes != (IMAGE_SHAPE, (len(CLASS_NAMES),)):

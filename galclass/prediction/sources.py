@@ -216,7 +216,8 @@ def fingerprint(parts: Iterable[Part]) -> str:
     """Hash of names, sizes and times of change of the files; their content would take too long."""
     digest = hashlib.sha256()
     for path in dict.fromkeys(path for part in parts for path in _files(part)):
-        found = os.stat(path)
+        # A link to nothing is a row with its error.
+        found = os.stat(path) if os.path.exists(path) else os.lstat(path)
         digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "replace"))
     return digest.hexdigest()
 

@@ -105,11 +105,8 @@ def predict_survey(
         choose_precision(precision)
         run = load_pretrained() if run is None else as_run(run)
     network = identify_network(run, symmetric=symmetric)
-    settings: dict[str, Any] = {
-        "crop": crop,
-        "precision": None if own else precision,
-        "part_rows": part_rows,
-    }
+    settings: dict[str, Any] = {"crop": crop, "part_rows": part_rows}
+    settings["precision"] = None if own else precision
     manifest = {
         "source": {"path": str(source), "sha256": fingerprint(parts)},
         "network": network,
@@ -137,11 +134,6 @@ def predict_survey(
             write_json(out / MANIFEST, manifest)
         worker |= {"precision": settings["precision"] or "float32", "batch_size": batch_size}
         _classify_parts(worker, missing, len(parts), engine, workers, progress)
-    if lacking := _missing(out, parts):
-        raise RunError(
-            f"{len(lacking)} parts that other machines wrote are not in {out} here; give a folder "
-            "that all machines share"
-        )
     remove_leftovers(out)
     return out
 
@@ -163,6 +155,11 @@ def _classify_parts(
     done = total - len(missing)
     for _ in tqdm(finished, total=total, initial=done, unit="part", disable=not progress):
         pass
+    if lacking := _missing(worker["folder"], missing):
+        raise RunError(
+            f"{len(lacking)} parts that other machines wrote are not in {worker['folder']} here; "
+            "give a folder that all machines share"
+        )
 
 
 def _check_places(source: PathLike, out: PathLike) -> tuple[Path, Path]:

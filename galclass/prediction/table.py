@@ -139,30 +139,41 @@ def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> N
         if kind == "parquet":
             _write_parquet(table, temporary)
             return
-        if kind in ("fits", "votable"):  # They hold text, FITS in ASCII, but no nested metadata.
-            key = {"fits": "GALCLASS", "votable": "description"}[kind]
+        if kind == "votable":
+            _write_votable(table, temporary)
+            return
+        if kind == "fits":  # Its text is ASCII, its metadata are not nested.
             table = table.copy()
-            table.meta = {key: json.dumps(table.meta)}
+            table.meta = {"GALCLASS": json.dumps(table.meta)}
             for name in table.colnames:
-                if kind == "fits" and table[name].dtype.kind == "U":
+                if table[name].dtype.kind == "U":
                     text = np.ma.filled(table[name], "")
                     table[name] = [one.encode("ascii", "backslashreplace") for one in text]
         table.write(temporary, format=kind)
+
+
+def _write_votable(table: "Table", path: Path) -> None:
+    from astropy.io.votable import from_table
+    from astropy.io.votable.tree import Info
+
+    document = from_table(table)
+    # Not as a description, which is wrapped, within a hash too.
+    info = Info(name="galclass", value=json.dumps(table.meta))
+    document.get_first_table().infos.append(info)
+    document.to_xml(str(path))
 
 
 def _write_parquet(table: "Table", path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # Not by astropy, which writes masks as further columns and cannot read nulls in text.
+    # Not by astropy, which writes masks as further columns.
     columns, meta = {}, {"galclass": json.dumps(table.meta)}
     for name in table.colnames:
         values = np.ma.asarray(table[name])
-        if values.dtype.kind == "U":
-            columns[name] = pa.array(values.filled(""))
-            meta[f"table::len::{name}"] = str(max(1, values.dtype.itemsize // 4))
-        else:
-            columns[name] = pa.array(values.data, mask=np.ma.getmaskarray(values))
+        columns[name] = pa.array(values.data, mask=np.ma.getmaskarray(values))
+        if values.dtype.kind == "U":  # Its length, without which astropy cannot read nulls.
+            meta[f"table::len::{name}"] = str(max(len("None"), values.dtype.itemsize // 4))
     pq.write_table(pa.table(columns).replace_schema_metadata(meta), path)
 
 

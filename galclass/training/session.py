@@ -103,7 +103,7 @@ class Session:
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(self.parts.train)
         for layer in self.model.layers:
-            if isinstance(layer, keras.layers.Dropout):
+            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                 layer.seed_generator.state.assign([rng.integers(2**31), 0])
         self.totals.assign([0, 0])
         size = self.recipe.batch_size

@@ -1,4 +1,6 @@
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -91,3 +93,10 @@ def test_the_figures_of_a_run_go_into_its_folder(measured, tmp_path, monkeypatch
     assert paths == written[::2]
     assert {path.parent for path in paths} == {measured.path / "figures"}
     assert paths[-1].name == "mistakes.png"
+
+
+def test_the_model_card_of_a_run_shows_the_figures_that_are_in_it(measured, tmp_path):
+    shutil.copytree(measured.path, tmp_path / "run")
+    paths = save_figures(tmp_path / "run")
+    card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert {path.name for path in paths} == set(re.findall(r"\(figures/(\w+\.png)\)", card))

@@ -1,14 +1,19 @@
 """Images in, a table out."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from galclass import build_cnn, load_run, predict
 from galclass.errors import DataError, ParameterError, RunError
+from galclass.files import write_json
 from galclass.network._tensorflow import keras
 from galclass.network.calibration import Calibration
 from galclass.network.probabilities import predict_proba
+from galclass.network.symmetry import apply_symmetry
+from galclass.run import Run
 
 SMALL = {"filters": ((4, 4), (4,), (4,)), "dense_units": (8,)}
 COLUMNS = [f"p{c}" for c in range(10)]
@@ -85,21 +90,47 @@ def test_all_forms_of_images_are_taken(model, images_of_brightness, folder):
     assert predict([image], run=model, crop=0.5)["p0"][0] != table["p0"][0]
 
 
-def test_a_run_and_its_folder_predict_as_its_network_calibrated(measured, images_of_brightness):
+@pytest.fixture(scope="module")
+def calibrated(measured, tmp_path_factory):
+    """The same run, with a calibration that changes its probabilities much."""
+    run = Run(tmp_path_factory.mktemp("runs") / "calibrated")
+    shutil.copytree(measured.path, run.path)
+    calibration = {"temperature": 0.02, "class_shift": [2.0, *[0.0] * 9]}
+    write_json(run.path / "metrics.json", {**measured.metrics, "calibration": calibration})
+    return run
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_run_and_its_folder_predict_as_its_network_calibrated_after_averaging(
+    calibrated, images_of_brightness, symmetric
+):
     images = images_of_brightness[0][:5]
-    for symmetric in (False, True):
-        network = predict_proba(measured.load_model(), images, symmetric=symmetric)
-        expected = measured.calibration.apply(network)
-        assert not np.allclose(expected, network, atol=1e-5)
-        for form in (measured, measured.path, str(measured.path)):
-            table = predict(images, run=form, symmetric=symmetric, precision="float32")
-            np.testing.assert_allclose(probabilities(table), expected, rtol=1e-5)
-    recipe = predict(images, run=measured, precision="float32")
-    assert recipe.meta["symmetric"] == measured.symmetric
-    assert recipe.meta["network"] == measured.path.name
-    assert recipe.meta["temperature"] == measured.calibration.temperature
-    assert recipe.meta["precision"] == "float32"
-    assert {"galclass", "sha256", "crop"} <= recipe.meta.keys()
+    network = predict_proba(calibrated.load_model(), images, symmetric=symmetric)
+    expected = calibrated.calibration.apply(network)
+    assert np.abs(expected - network).max() > 0.1
+    for form in (calibrated, calibrated.path, str(calibrated.path)):
+        table = predict(images, run=form, symmetric=symmetric, precision="float32")
+        np.testing.assert_allclose(probabilities(table), expected, rtol=1e-4)
+    if symmetric:
+        turned = (apply_symmetry(images, element) for element in range(8))
+        each = [predict_proba(calibrated.load_model(), one) for one in turned]
+        before = np.mean([calibrated.calibration.apply(one) for one in each], axis=0)
+        assert np.abs(before / expected - 1).max() > 1e-3
+
+
+def test_a_table_records_network_and_settings(calibrated, images_of_brightness):
+    table = predict(images_of_brightness[0][:2], run=calibrated, precision="float32", crop=0.5)
+    assert {**table.meta, "sha256": "", "galclass": ""} == {
+        "galclass": "",
+        "network": "calibrated",
+        "sha256": "",
+        "temperature": 0.02,
+        "class_shift": [2.0, *[0.0] * 9],
+        "symmetric": calibrated.symmetric,
+        "precision": "float32",
+        "crop": 0.5,
+    }
+    assert len(table.meta["sha256"]) == 64
 
 
 def test_an_unevaluated_run_is_not_calibrated(trained, images_of_brightness):
@@ -130,6 +161,10 @@ def layers(*between, shape=(69, 69, 3), dtype="float32", activation="softmax", c
     )
 
 
+class Subclassed(keras.Model):
+    """A network without layers of its own."""
+
+
 RESCALING = {"scale": 1 / 255}
 
 
@@ -137,6 +172,7 @@ RESCALING = {"scale": 1 / 255}
     ("make", "words"),
     [
         (lambda: keras.Sequential([keras.layers.Dense(10)]), "not built"),
+        (lambda: Subclassed(), "not built"),
         (lambda: layers(), "Rescaling"),
         (lambda: layers(keras.layers.Rescaling(**RESCALING), shape=(64, 64, 3)), "69, 69, 3"),
         (lambda: layers(keras.layers.Rescaling(**RESCALING), activation=None), "softmax"),
@@ -166,7 +202,6 @@ def test_what_cannot_be_predicted_at_all_is_refused(model, tmp_path):
         (FileNotFoundError, "no file or directory", tmp_path / "gone", {}),
         (DataError, "no image in", tmp_path, {}),
         (RunError, "no run folder", zeros, {"run": tmp_path / "gone"}),
-        (ParameterError, "run", zeros, {"run": 3}),
         (DataError, "0-1", zeros.astype(float), {}),
         (ParameterError, "batch_size=0", zeros, {"batch_size": 0}),
         (ParameterError, "batch_size=True", zeros, {"batch_size": True}),

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from astropy.io.votable import parse_single_table
 from astropy.table import Table
 
 from galclass.data.galaxy10 import CLASS_NAMES
@@ -86,15 +87,16 @@ def test_a_file_says_which_network_and_settings_gave_it(suffix, tmp_path):
         import pyarrow.parquet as pq
 
         found = json.loads(pq.read_schema(path).metadata[b"galclass"])
-    elif suffix != "ecsv":
-        (text,) = (v for v in found.values() if str(v).startswith("{"))
-        found = json.loads(text)
+    elif suffix == "vot":
+        found = json.loads(parse_single_table(path).infos[0].value)
+    elif suffix == "fits":
+        found = json.loads(found["GALCLASS"])
     assert found == META
 
 
 def test_readers_of_parquet_find_plain_columns_and_nulls(tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     path, again = write(make([7, 8, 9]), "parquet", tmp_path)
-    import pyarrow.parquet as pq
 
     rows = pq.read_table(path)
     assert rows.column_names == again.colnames
@@ -139,7 +141,7 @@ def test_a_table_is_refused_before_any_work(tmp_path, monkeypatch):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(FileExistsError, match="exists"):
         check_table(tmp_path / "folder.csv", overwrite=True)
-    with pytest.raises(OSError, match="cannot be written|not a folder"):
+    with pytest.raises(OSError, match="cannot be written"):
         check_table(there / "below.csv")
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda *_: False)

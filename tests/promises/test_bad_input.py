@@ -376,7 +376,7 @@ OPTION_ROWS = [
     ("predict a.h5 b.h5", "one Parquet or HDF5 file"),
     ("survey nowhere -o x", "no file or directory"),
     ("survey . -o x --engine spark", "--engine.*spark"),
-    ("survey . -o x --workers 2", "workers"),
+    ("survey nowhere -o x --workers 2", "workers"),
     ("report x", "No such command"),
     ("fly", "fly"),
 ]

@@ -34,10 +34,11 @@ def test_the_same_seed_gives_the_same_weights_and_history(images_of_brightness, 
 
 
 def test_the_network_learns(images_of_brightness, tmp_path):
-    recipe = Recipe(epochs=25, learning_rate=0.001, batch_size=16)
+    quick = {"optimizer": "muon", "learning_rate": 0.01, "dropout": 0, "dense_dropout": 0}
+    recipe = Recipe(epochs=5, batch_size=16, **quick)
     run = _train(images_of_brightness, tmp_path / "run", recipe=recipe, epochs=None)
-    assert run.history["accuracy"][-1] > 0.5
-    assert run.history["loss"][-1] < 0.7 * run.history["loss"][0]
+    assert run.history["accuracy"][-1] > 0.4
+    assert run.history["loss"][-1] < 0.6 * run.history["loss"][0]
 
 
 def test_training_and_validation_report_one_loss_whatever_the_labels_smoothing(
