@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from .data.arrays import Images, Labels, check_images, check_labels
 from .data.dataset import Dataset, Origin, load_data
 from .data.split import Split, split_record
-from .errors import RunError
+from .errors import ParameterError, RunError
 from .files import PathLike, read_json, read_npz, sha256_of_arrays, whole_file
 from .network.calibration import Calibration
 
@@ -326,7 +326,11 @@ def load_pretrained() -> Run:
 
 def as_run(run: Run | PathLike) -> Run:
     """A run, given as such or by the path of its folder."""
-    return run if isinstance(run, Run) else load_run(run)
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | os.PathLike):
+        raise ParameterError(f"run={run!r}, expected a Run or the path of its folder")
+    return load_run(run)
 
 
 def weights_sha256(arrays: Iterable[NDArray[np.float32]]) -> str:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galclass import load_pretrained, load_run
-from galclass.errors import RunError
+from galclass.errors import ParameterError, RunError
 from galclass.files import remove_leftovers, whole_file
-from galclass.run import best_epoch, weights_sha256, write_history
+from galclass.run import as_run, best_epoch, weights_sha256, write_history
 
 
 @pytest.fixture
@@ -111,6 +111,12 @@ def test_a_calibration_that_is_none_is_refused(copied):
     (copied.path / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(RunError, match="no calibration"):
         _ = load_run(copied.path).calibration
+
+
+@pytest.mark.parametrize("run", [3, None, {}])
+def test_what_is_neither_a_run_nor_a_path_is_refused(run):
+    with pytest.raises(ParameterError, match="expected a Run or the path"):
+        as_run(run)
 
 
 def test_only_temporary_files_of_killed_processes_are_cleared(tmp_path):
