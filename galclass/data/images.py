@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from ..errors import DataError, ParameterError
 from ..files import PathLike
 from .arrays import IMAGE_SHAPE, Images, check_images
-from .stretch import sdss_rgb
+from .stretch import sdss_image
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".gif")
@@ -47,8 +47,9 @@ def prepare(images: ImageLike | Iterable[ImageLike], *, crop: float | None = Non
         of one; a PIL image; an array of uint8 of shape (height, width, 3); or a tuple (g, r, i) of
         paths of FITS images or of 2-D arrays on one pixel grid, in nanomaggies per SDSS pixel,
         which become colours by SDSS's stretch (:func:`galclass.data.stretch.sdss_rgb`, which says
-        how to convert counts and other pixel scales). Arrays have the top row first, FITS images
-        the bottom row. A path may also name a directory: all image files in it, sorted by name.
+        how to convert counts and other pixel scales) and pass through a JPEG file, as SDSS's did.
+        Arrays have the top row first, FITS images the bottom row. A path may also name a directory:
+        all image files in it, sorted by name.
     crop : float, optional
         Side of the central square to keep, as a fraction of the shorter side of the image.
         Default: Galaxy10's 207/424 of it, and images of 69 x 69 pixels unchanged.
@@ -317,7 +318,7 @@ def _compose(bands: list[Any], source: str) -> Image.Image:
                 f"{source}: band {name} (dtype {band.dtype}) holds NaN, infinite values or no "
                 "numbers; expected finite fluxes: replace them, for instance with numpy.nan_to_num"
             )
-    return Image.fromarray(sdss_rgb(np.stack(bands[::-1]).astype(float)))
+    return sdss_image(np.stack(bands[::-1]).astype(float))
 
 
 def _resize(image: Image.Image, crop: float | None, source: str) -> Images:

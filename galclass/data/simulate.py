@@ -22,19 +22,18 @@ galaxies volunteers agree on, were set by comparing images with those of Galaxy1
 (``benchmarks/sim_realism.py``).
 """
 
-import io
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from scipy.fft import irfft2, next_fast_len, rfft2
-from scipy.special import i0e, k1
+from scipy.special import expit, i0e, k1
 
 from ..errors import ParameterError
 from .arrays import IMAGE_SHAPE, check_integer
 from .galaxy10 import CLASS_COUNTS
-from .stretch import sdss_rgb
+from .stretch import sdss_image
 
 SDSS_PIXEL = 0.396  # arcsec (York et al. 2000)
 # Side of an image in Petrosian R90: Galaxy Zoo 2 showed 424 pixels of 0.02 R90 (Willett et al.
@@ -42,22 +41,16 @@ SDSS_PIXEL = 0.396  # arcsec (York et al. 2000)
 FIELD = 0.02 * 207
 # One standard deviation of a sky pixel in i, r, g, nanomaggies: photon noise of SDSS's sky.
 SKY_NOISE = np.array([0.034, 0.0255, 0.0125])
-JPEG_QUALITY = 85
 VOLUNTEERS = 44  # median number of votes on a galaxy (Willett et al. 2013)
 AGREEMENT = 0.55  # share of the votes that Galaxy10 asks for
 
-QUANTITIES = (
-    "petrosian_r90 magnitude_r surface_brightness g_r r_i bulge_to_total sersic_index boxiness "
-    "scale axis_ratio inclination position_angle arm_number pitch_angle arm_contrast bar_to_total "
-    "dust seeing signal_to_noise"
+NAMES = (
+    "kind petrosian_r90 magnitude_r surface_brightness g_r r_i bulge_to_total sersic_index "
+    "boxiness scale axis_ratio inclination position_angle arm_number pitch_angle arm_contrast "
+    "bar_to_total dust seeing signal_to_noise votes"
 )
-PARAMETERS = np.dtype(
-    [
-        ("kind", "U10"),
-        *((name, "i4" if name == "arm_number" else "f4") for name in QUANTITIES.split()),
-        ("votes", "f4", (10,)),
-    ]
-)
+FORMATS = ["U10", *12 * ["f4"], "i4", *6 * ["f4"], "10f4"]
+PARAMETERS = np.dtype(list(zip(NAMES.split(), FORMATS, strict=True)))
 
 Random: TypeAlias = np.random.Generator
 Array: TypeAlias = NDArray[Any]
@@ -139,20 +132,17 @@ def simulate_galaxy10(
     >>> true["petrosian_r90"].shape
     (10,)
     """
-    n = check_integer(n, "n", 1)
-    seed = check_integer(seed, "seed", 0)
+    n, seed = check_integer(n, "n", 1), check_integer(seed, "seed", 0)
     edges = np.cumsum(_checked_fractions(class_fractions))
     edges /= edges[-1]
     golden, start = (5**0.5 - 1) / 2, np.random.default_rng(seed).random()
     images = np.empty((n, *IMAGE_SHAPE), np.uint8)
-    labels = np.searchsorted(edges, (start + golden * np.arange(n)) % 1, side="right")
+    labels = np.searchsorted(edges, (start + golden * np.arange(n)) % 1, "right").astype(np.uint8)
     parameters = np.empty(n, PARAMETERS)
     for i, label in enumerate(labels):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
         galaxy = _agreed_galaxy(rng, label)
-        images[i] = _image(rng, galaxy)
-        parameters[i] = tuple(galaxy[name] for name in PARAMETERS.names)
-    labels = labels.astype(np.uint8)
+        images[i], parameters[i] = _image(rng, galaxy), tuple(map(galaxy.get, PARAMETERS.names))
     return (images, labels, parameters) if return_parameters else (images, labels)
 
 
@@ -164,10 +154,8 @@ def _checked_fractions(fractions: Any) -> NDArray[np.float64]:
     except (KeyError, TypeError, ValueError):
         valid = False
     if not valid:
-        raise ParameterError(
-            f"class_fractions is {fractions!r}, expected 'galaxy10', 'balanced' or ten finite "
-            "numbers of at least 0, not all 0"
-        )
+        expected = "'galaxy10', 'balanced' or ten finite numbers of at least 0, not all 0"
+        raise ParameterError(f"class_fractions is {fractions!r}, expected {expected}")
     return numbers
 
 
@@ -210,12 +198,9 @@ def _galaxy(rng: Random, label: int) -> Galaxy:
     # SDSS's median seeing in r is 1.32 arcsec (Abazajian et al. 2009)
     g["seeing"] = np.clip(rng.normal(1.32, 0.12), 1.1, 1.6)
     g["position_angle"] = rng.uniform(0, 180)
-    if label in (4, 5, 6) or (label == 3 and rng.random() < 0.5):
-        _draw_edge_on(rng, g, label)
-    elif label in (1, 2, 3):
-        _draw_smooth(rng, g, label)
-    else:
-        _draw_spiral(rng, g, label)
+    on_edge = label in (4, 5, 6) or (label == 3 and rng.random() < 0.5)
+    draw = _draw_edge_on if on_edge else _draw_smooth if label in (1, 2, 3) else _draw_spiral
+    draw(rng, g, label)
     area = np.pi * (g["scale"] * g["petrosian_r90"]) ** 2 * max(g["axis_ratio"], 0.25)
     g["magnitude_r"] = g["surface_brightness"] - 2.5 * np.log10(2 * area)
     sky_pixels = np.pi * (g["petrosian_r90"] / SDSS_PIXEL) ** 2
@@ -244,8 +229,7 @@ def _draw_smooth(rng: Random, g: Galaxy, label: int) -> None:
 
 def _draw_edge_on(rng: Random, g: Galaxy, label: int) -> None:
     """Disks on edge; thicker ones, which volunteers often call smooth and cigar shaped, for 3."""
-    g["kind"] = "edge-on"
-    g["inclination"] = rng.uniform(82, 90)
+    g["kind"], g["inclination"] = "edge-on", rng.uniform(82, 90)
     g["axis_ratio"] = rng.uniform(*{3: (0.15, 0.35), 5: (0.07, 0.14)}.get(label, (0.1, 0.2)))
     g["bulge_to_total"] = rng.uniform(0, 0.12) if label == 6 else rng.uniform(0.08, 0.4)
     if label == 3:
@@ -258,9 +242,8 @@ def _draw_edge_on(rng: Random, g: Galaxy, label: int) -> None:
 
 def _draw_spiral(rng: Random, g: Galaxy, label: int) -> None:
     """Disks with arms, faint ones where volunteers see a disk without spiral."""
-    g["kind"] = "spiral"
     cosine = rng.uniform(*{0: (0.25, 1.0), 9: (0.2, 0.8)}.get(label, (0.42, 1.0)))
-    g["inclination"] = np.degrees(np.arccos(cosine))
+    g["kind"], g["inclination"] = "spiral", np.degrees(np.arccos(cosine))
     # an oblate disk of thickness 0.2 (Hubble 1926)
     g["axis_ratio"] = np.sqrt(0.04 + 0.96 * cosine**2)
     g["bulge_to_total"] = rng.beta(*{7: (2, 13), 9: (4, 7)}.get(label, (2, 8)))
@@ -268,13 +251,8 @@ def _draw_spiral(rng: Random, g: Galaxy, label: int) -> None:
     if rng.random() < {0: 0.45, 7: 0.2, 8: 0.3, 9: 0.45}[label]:
         g["bar_to_total"] = (1 - g["bulge_to_total"]) * rng.uniform(0.05, 0.25)
     g["arm_number"] = 2 if label == 9 or rng.random() < 0.6 else rng.integers(3, 6)
-    low, high = {0: (3, 30), 7: (5, 17), 8: (13, 25), 9: (20, 45)}[label]
-    g["pitch_angle"] = rng.uniform(low, high)
+    g["pitch_angle"] = rng.uniform(*{0: (3, 30), 7: (5, 17), 8: (13, 25), 9: (20, 45)}[label])
     g["arm_contrast"] = rng.uniform(0.1, 0.4) if label == 0 else rng.uniform(0.35, 0.95)
-
-
-def _logistic(x: float) -> float:
-    return 1 / (1 + np.exp(-x))
 
 
 def _votes(rng: Random, g: Galaxy) -> NDArray[np.int64]:
@@ -292,46 +270,36 @@ def _votes(rng: Random, g: Galaxy) -> NDArray[np.int64]:
     arms = g["arm_contrast"] * visible
     opinion = rng.standard_normal(4)
     if g["kind"] == "edge-on":
-        featured = _logistic(4 * visible - 2 + (0.28 - q) / 0.04 + 0.5 * opinion[0])
-        on_edge = 0.95
+        on_edge, evidence, scatter = 0.95, 4 * visible - 2 + (0.28 - q) / 0.04, 0.5
     else:
-        featured = _logistic(
-            12 * (arms + 1.5 * g["bar_to_total"] * visible - 0.2) + 0.7 * opinion[0]
-        )
-        on_edge = 0.03
-    spiral = _logistic(10 * (arms - 0.33) + 0.6 * opinion[1])
+        bar = 1.5 * g["bar_to_total"] * visible
+        on_edge, evidence, scatter = 0.03, 12 * (arms + bar - 0.2), 0.7
+    featured = expit(evidence + scatter * opinion[0])
+    spiral = expit(10 * (arms - 0.33) + 0.6 * opinion[1])
     pitch = g["pitch_angle"] + 1.5 * opinion[2]
-    tight, loose = _logistic((15 - pitch) / 1.8), _logistic((pitch - 22.5) / 1.8)
-    circular, cigar = _logistic((q - 0.76) / 0.04), _logistic((0.41 - q) / 0.03)
-    bulgeless = _logistic((0.10 - g["bulge_to_total"] - 0.02 * opinion[3]) / 0.03)
-    boxy = _logistic(6 * (g["boxiness"] - 0.7))
+    tight, loose = expit((15 - pitch) / 1.8), expit((pitch - 22.5) / 1.8)
+    circular, cigar = expit((q - 0.76) / 0.04), expit((0.41 - q) / 0.03)
+    bulgeless = expit((0.10 - g["bulge_to_total"] - 0.02 * opinion[3]) / 0.03)
+    boxy = expit(6 * (g["boxiness"] - 0.7))
     smooth, face_on, edge_on = 1 - featured, featured * (1 - on_edge), featured * on_edge
-    chances = np.array(
-        [
-            face_on * (1 - spiral),
-            smooth * circular * (1 - cigar),
-            smooth * (1 - circular) * (1 - cigar),
-            smooth * cigar,
-            edge_on * (1 - bulgeless) * (1 - boxy),
-            edge_on * (1 - bulgeless) * boxy,
-            edge_on * bulgeless,
-            face_on * spiral * tight,
-            face_on * spiral * (1 - tight) * (1 - loose),
-            face_on * spiral * loose,
-            0.03,
-        ]
-    )
+    chances = np.r_[
+        face_on * (1 - spiral),
+        smooth * np.array([circular, 1 - circular]) * (1 - cigar),
+        smooth * cigar,
+        edge_on * (1 - bulgeless) * np.array([1 - boxy, boxy]),
+        edge_on * bulgeless,
+        face_on * spiral * np.array([tight, 1 - tight, loose]) * np.array([1, 1 - loose, 1]),
+        0.03,
+    ]
     return rng.multinomial(1 + rng.poisson(VOLUNTEERS), chances / chances.sum())
 
 
 def _image(rng: Random, g: Galaxy) -> Image.Image:
     """The galaxy as SDSS and Galaxy Zoo show it; its signal-to-noise becomes that of this image."""
     bands, field = _bands(rng, g)
-    file = io.BytesIO()
-    Image.fromarray(sdss_rgb(bands)).save(file, "JPEG", quality=JPEG_QUALITY)
     low = bands.shape[1] // 2 + 0.5 - field / 2
     box = (low, low, low + field, low + field)
-    return Image.open(file).resize(IMAGE_SHAPE[1::-1], Image.Resampling.BILINEAR, box=box)
+    return sdss_image(bands).resize(IMAGE_SHAPE[1::-1], Image.Resampling.BILINEAR, box)
 
 
 def _bands(rng: Random, g: Galaxy) -> tuple[NDArray[np.float64], float]:
@@ -370,13 +338,11 @@ def _light(rng: Random, g: Galaxy, axis: Array, pixel: float) -> Array:
     core = 0.35 * pixel
     bulge, bar, h = g["bulge_to_total"], g["bar_to_total"], g["scale"]
     disk = 1 - bulge - bar
-    if g["kind"] == "elliptical":
-        flattening, radius = g["axis_ratio"], h
-    elif g["kind"] == "edge-on":
-        flattening, radius = rng.uniform(0.5, 0.85), h * rng.uniform(0.12, 0.28)
-    else:
-        low, high = (0.12, 0.28) if g["kind"] == "spiral" else (0.15, 0.4)
-        flattening, radius = 0.4 + 0.6 * g["axis_ratio"], h * rng.uniform(low, high)
+    flattening, radius = g["axis_ratio"], h
+    if g["kind"] != "elliptical":
+        on_edge, lenticular = (g["kind"] == kind for kind in ("edge-on", "lenticular"))
+        flattening = rng.uniform(0.5, 0.85) if on_edge else 0.4 + 0.6 * flattening
+        radius *= rng.uniform(*((0.15, 0.4) if lenticular else (0.12, 0.28)))
     power = 2 + g["boxiness"]
     r = (np.abs(u) ** power + np.abs(v / flattening) ** power + core**power) ** (1 / power)
     parts: list[Part] = [(bulge, _sersic(r / radius, g["sersic_index"]), 0.2 if disk else 0.0)]
@@ -388,15 +354,14 @@ def _light(rng: Random, g: Galaxy, axis: Array, pixel: float) -> Array:
         r = np.sqrt(u**2 + (v / g["axis_ratio"]) ** 2 + core**2) / h
         parts.append((disk, np.exp(-r) * _truncation(r, rng.uniform(2.5, 5)), 0.02))
     elif g["kind"] == "spiral":
-        parts += _spiral_parts(rng, g, u / h, v / (g["axis_ratio"] * h), disk, core / h)
+        parts += _spiral(rng, g, u / h, v / (g["axis_ratio"] * h), disk, core / h)
     flux = 10 ** (0.4 * (22.5 - g["magnitude_r"]))
     bands = np.zeros((3, *r.shape))
     for share, shape, redder in parts:
         if share:
             shape *= share * flux / shape.sum()
-            bands[0] += shape * 10 ** (0.4 * (g["r_i"] + 0.4 * redder))
-            bands[1] += shape
-            bands[2] += shape * 10 ** (-0.4 * (g["g_r"] + redder))
+            colour = np.array([g["r_i"] + 0.4 * redder, 0, -(g["g_r"] + redder)])
+            bands += shape * 10 ** (0.4 * colour)[:, None, None]
     if g["dust"]:
         lane = (v - 0.15 * height * rng.normal()) / (0.4 * height)
         depth = g["dust"] / np.cosh(np.clip(lane, -20, 20)) ** 2 * np.exp(-((u / (2 * h)) ** 2))
@@ -416,15 +381,12 @@ def _truncation(r: Array, edge: float = 2.7) -> Array:
     return 1 / (1 + np.exp((r - edge) / 0.35))
 
 
-def _spiral_parts(
-    rng: Random, g: Galaxy, u: Array, v: Array, disk: float, core: float
-) -> list[Part]:
+def _spiral(rng: Random, g: Galaxy, u: Array, v: Array, disk: float, core: float) -> list[Part]:
     """Bar, arms, knots and the disk between them; u and v in the disk's plane, scale lengths."""
     r = np.sqrt(u**2 + v**2 + core**2)
     light = np.exp(-r) * _truncation(r)
     turn, sense = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
     along, across = np.cos(turn) * u + np.sin(turn) * v, np.cos(turn) * v - np.sin(turn) * u
-    bar = np.exp(-1.5 * ((along / 1.3) ** 2 + (across / 0.4) ** 2))
     theta = sense * np.arctan2(v, u)
     # real arms are neither exactly logarithmic nor alike
     wobble = 0.5 * np.sin(theta + turn) + 0.4 * np.sin(2 * r + 2 * turn)
@@ -438,11 +400,10 @@ def _spiral_parts(
     in_arms = disk * arms.sum() / (arms.sum() + between.sum())
     in_knots = 0.1 * g["arm_contrast"] * in_arms
     chance = np.cumsum(arms)
-    knots = np.zeros(arms.shape)
     where = np.searchsorted(chance, chance[-1] * rng.random(12))
-    np.add.at(knots.reshape(-1), where, rng.exponential(size=12))
+    knots = np.bincount(where, rng.exponential(size=12), arms.size).reshape(arms.shape)
     return [
-        (g["bar_to_total"], bar, 0.05),
+        (g["bar_to_total"], np.exp(-1.5 * ((along / 1.3) ** 2 + (across / 0.4) ** 2)), 0.05),
         (in_arms - in_knots, arms, -0.18),
         (in_knots, knots, -0.35),
         (disk - in_arms, between, 0.02),
@@ -459,12 +420,11 @@ def _add_neighbours(rng: Random, sky: Array, pixel: float) -> None:
         # M dwarfs differ in r-i at the same g-r (Fukugita et al. 1996, AJ 111, 1748, figure 6)
         r_i = 0.1 + 0.3 * g_r + (rng.uniform(0, 1) if g_r > 1.3 else 0)
         sky[:, row, column] += 10 ** (0.4 * (22.5 - magnitude + np.array([r_i, 0, -g_r])))
-    axis = np.arange(n)
     for _ in range(rng.poisson(2.5 * area)):
         row, column = rng.integers(0, n, 2)
         magnitude, g_r = 20.5 - rng.exponential(0.9), rng.uniform(0.4, 1.4)
         radius, q, angle = rng.uniform(0.5, 1.6) / pixel, rng.uniform(0.3, 1), rng.uniform(0, np.pi)
-        x, y = (axis - column)[None, :], (axis - row)[:, None]
+        x, y = np.arange(n)[None, :] - column, np.arange(n)[:, None] - row
         u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
         shape = _sersic(np.hypot(u, v / q) / radius, 1.0)
         colour = np.array([0.1 + 0.35 * g_r, 0, -g_r])

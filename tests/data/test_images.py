@@ -19,7 +19,7 @@ from astropy.io import fits
 from PIL import Image
 
 from galclass.data.images import LOOKAHEAD, iter_prepared, prepare
-from galclass.data.stretch import sdss_rgb
+from galclass.data.stretch import sdss_image
 from galclass.errors import DataError, ParameterError
 
 
@@ -227,7 +227,7 @@ def test_streaming_keeps_the_order_reports_the_broken_and_reads_little_ahead(noi
 
 def test_three_bands_become_the_colours_of_sdss():
     g, r, i = np.random.default_rng(1).gamma(1, 0.3, (3, 69, 69)).astype(np.float32)
-    expected = sdss_rgb(np.stack([i, r, g]).astype(float))
+    expected = np.asarray(sdss_image(np.stack([i, r, g]).astype(float)))
     np.testing.assert_array_equal(prepare((g, r, i))[0], expected)
     np.testing.assert_array_equal(prepare([(g.astype(">f8"), r, i)])[0], expected)
 
