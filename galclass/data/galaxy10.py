@@ -198,6 +198,7 @@ def fetch_galaxy10(
         warnings.warn(f"{target} is damaged (wrong sha256) and is fetched again", stacklevel=2)
     # Jupyter's standard error is not a terminal but shows a bar.
     visible = sys.stderr.isatty() or "ipykernel" in sys.modules
+    pooch.get_logger().setLevel("WARNING")  # One error in the end, not a line an address.
     downloader = pooch.HTTPDownloader(progressbar=visible, timeout=TIMEOUT)
     reasons = []
     for url in urls:

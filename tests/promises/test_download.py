@@ -261,9 +261,10 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(serve, fetch, monkeypat
 
 
 @pytest.mark.parametrize("visible", [False, True])
-def test_a_bar_is_shown_on_a_terminal_only(serve, fetch, capfd, monkeypatch, visible):
+def test_a_bar_alone_is_shown_and_on_a_terminal_only(serve, fetch, capfd, monkeypatch, visible):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: visible, raising=False)
     fetch(serve("slow").url)
     out, error = capfd.readouterr()
     assert out == ""
     assert ("%" in error) == visible
+    assert "Downloading data" not in error
