@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import filelock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import RunError
 
 PathLike: TypeAlias = str | os.PathLike[str]
+LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -49,6 +51,36 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise RunError(f"cannot write {path}: {reason}. Free or unlock it and try again") from error
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the system ends the lock of one that was killed.
+
+    Raises
+    ------
+    RunError
+        Another process is at work there, or the folder cannot be made or written.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise RunError(f"{folder} is no folder, expected a new one or a run; choose another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / LOCK)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RunError(
+            f"another process is writing into {folder}; wait for it, or choose another folder"
+        ) from None
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror or error}; unlock it") from error
+    try:
+        yield
+    finally:
+        # While it is held: who has opened it before then sees that it is gone. Not on Windows.
+        with contextlib.suppress(OSError):
+            (folder / LOCK).unlink()
+        lock.release()
+
+
 def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
     """Delete the temporary files that a killed process left in a folder.
 
@@ -68,17 +100,11 @@ def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
 
 def read_json(path: Path, *, hint: str) -> dict[str, Any]:
     """Read a JSON object, or raise a RunError that says which command makes it (`hint`)."""
-    try:
+    with _reading(path, hint):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"no {path.name} in {path.parent}; make it with: {hint}") from None
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} holds a {type(content).__name__}, expected a JSON object")
-    return content
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}, expected a JSON object")
+        return content
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -89,14 +115,25 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def read_npz(path: Path, *names: str, hint: str) -> dict[str, NDArray[Any]]:
     """Read named arrays, or raise a RunError that says which command makes them (`hint`)."""
+    # Opened here, since NumPy leaves the file of a damaged archive open.
+    with (
+        _reading(path, hint),
+        open(path, "rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
+        return {name: arrays[name] for name in names or arrays.files}
+
+
+@contextlib.contextmanager
+def _reading(path: Path, hint: str) -> Iterator[None]:
     try:
-        # Opened here, since NumPy leaves the file of a damaged archive open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names or arrays.files}
+        yield
     except FileNotFoundError:
         raise RunError(f"no {path.name} in {path.parent}; make it with: {hint}") from None
-    except Exception as error:  # zipfile, zlib and numpy each raise their own kinds
-        raise RunError(f"{path} is damaged: {error}") from error
+    except Exception as error:  # json, zipfile, zlib and numpy each raise their own kinds
+        raise RunError(
+            f"{path} cannot be read or is damaged: {error}; make it with: {hint}"
+        ) from error
 
 
 def write_npz(path: Path, **arrays: ArrayLike) -> None:

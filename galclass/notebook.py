@@ -57,7 +57,12 @@ def execute(
         raise MissingPackageError(
             f"{error.name} is not installed; install it with: pip install 'galclass[notebook]'"
         ) from error
-    _make_room(out, resume, overwrite)
+    if out.exists() and not resume and (not out.is_dir() or any(out.iterdir())):
+        if not overwrite:
+            raise RunError(f"{out} is not empty; give --resume, --overwrite or another folder")
+        load_run(out)  # Deletes nothing but a run.
+        shutil.rmtree(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.parent / f".{out.name}.ipynb"
     # Jupyter's debugger warns about frozen modules in every kernel.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -84,18 +89,6 @@ def execute(
     with whole_file(executed.with_suffix(".html")) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return executed
-
-
-def _make_room(out: Path, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that holds something else than the run to resume or to replace."""
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file, expected a folder for the run; choose another name")
-    if out.exists() and any(out.iterdir()) and not resume:
-        if not overwrite:
-            raise RunError(f"{out} is not empty; give --resume, --overwrite or another folder")
-        load_run(out)  # Deletes nothing but a run.
-        shutil.rmtree(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
 
 
 def show_curves(history: Any) -> None:

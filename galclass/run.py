@@ -163,18 +163,13 @@ class Run:
             raise RunError(f"no {path.name} in {self.path}; train the run first")
         try:
             model = build_cnn(**self.manifest["network"], precision=precision)
-        except (TypeError, ValueError) as error:
-            raise RunError(
-                f"{self.path / 'manifest.json'} describes no network: {error}; copy the run again"
-            ) from error
-        try:
             _check_archive(path, largest=4 * model.count_params() + (1 << 20))
             model.load_weights(path)
-        except RunError:
-            raise
         except Exception as error:  # zipfile, zlib, h5py and Keras each raise their own kinds
             reason = " ".join(str(error).split())[:200]
-            raise RunError(f"{path} does not hold this network's weights: {reason}") from error
+            raise RunError(
+                f"{path} does not hold the manifest's network: {reason}; copy the run again"
+            ) from error
         return model
 
     def load_data(self, data: PathLike | None = None) -> Dataset:
@@ -192,19 +187,14 @@ class Run:
             The file must be given, or the galaxies are not those of the run.
         """
         origin = self.origin
-        if data is None:
-            if origin.kind not in ("simulated", "galaxy10"):
-                raise RunError(
-                    f"the run was trained on {origin.name}, whose place is not recorded; "
-                    "give it with --data PATH"
-                )
-            data = origin.kind
-        loaded = load_data(data, n=origin.galaxies, seed=origin.seed or 0)
+        if data is None and origin.kind not in ("simulated", "galaxy10"):
+            found = f"the run was trained on {origin.name}, whose place is not recorded"
+            raise RunError(f"{found}; give it with --data PATH")
+        loaded = load_data(data or origin.kind, n=origin.galaxies, seed=origin.seed or 0)
         if loaded.origin.sha256 != origin.sha256:
-            raise RunError(
-                f"{loaded.origin.name} (sha256 {loaded.origin.sha256[:12]}...) is not the run's "
-                f"{origin.name} (sha256 {origin.sha256[:12]}...); give the same galaxies"
-            )
+            digests = f"{loaded.origin.sha256[:12]}..., expected {origin.sha256[:12]}..."
+            found = f"{loaded.origin.name} does not hold the run's {origin.name}"
+            raise RunError(f"{found} (sha256 {digests}); give the same galaxies")
         return loaded
 
     def split(self, images: Images, labels: Labels) -> Split:
@@ -239,16 +229,13 @@ class Run:
         from astropy.table import Table
 
         metrics = self.metrics
-        rows = [
-            (c, row["name"], _percent(row["precision"]), _percent(row["recall"]), row["support"])
-            for c, row in enumerate(metrics["classes"], 1)
-        ]
-        rows.append((0, "all", np.nan, _percent(metrics["accuracy"]), metrics["galaxies"]))
-        names = ("class", "name", "precision", "recall", "galaxies")
-        table = Table(rows=rows, names=names)
+        rows, total = metrics["classes"], {"name": "all", "recall": metrics["accuracy"]}
+        rows = [*rows, total | {"precision": None, "support": metrics["galaxies"]}]
+        table = Table({"class": [*range(1, len(rows)), 0], "name": [row["name"] for row in rows]})
         for name in ("precision", "recall"):
-            table[name].format = ".1f"
-            table[name].description = "%"
+            table[name] = 100 * np.array([row[name] for row in rows], float)
+            table[name].format, table[name].description = ".1f", "%"
+        table["galaxies"] = [row["support"] for row in rows]
         table.meta = {key: value for key, value in metrics.items() if isinstance(value, float)}
         table.meta["origin"] = str(self.origin)
         return table
@@ -289,16 +276,11 @@ def load_run(path: PathLike) -> Run:
     if not path.is_dir():
         raise RunError(f"no run folder {path}; make one with: galclass train --out {path}")
     run = Run(path)
-    manifest = run.manifest
-    missing = {"recipe", "seed", "origin", "split", "network"} - manifest.keys()
-    if missing:
-        raise RunError(f"{path / 'manifest.json'} lacks {sorted(missing)}; is this a galclass run?")
     for key in ("recipe", "origin", "split", "network"):
-        if not isinstance(manifest[key], dict):
-            raise RunError(
-                f"{path / 'manifest.json'}: {key!r} is {manifest[key]!r}, expected a JSON "
-                "object; copy the run again"
-            )
+        found = run.manifest.get(key)
+        if not isinstance(found, dict):
+            where = path / "manifest.json"
+            raise RunError(f"{where}: {key!r} is {found!r}, expected a JSON object; is this a run?")
     return run
 
 
@@ -367,10 +349,6 @@ def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer.writerows(rows)
 
 
-def _percent(share: float | None) -> float:
-    return np.nan if share is None else 100 * share
-
-
 def _check_archive(path: Path, *, largest: int) -> None:
     """Refuse an archive whose weights are oversized or lie in other files of this machine.
 
@@ -379,22 +357,13 @@ def _check_archive(path: Path, *, largest: int) -> None:
     with zipfile.ZipFile(path) as archive:
         size = archive.getinfo(WEIGHTS).file_size
         if size > largest:
-            raise RunError(
-                f"{path} holds {size:,} bytes of weights, expected {largest:,} at most for this "
-                "network; it is not the file that the run wrote"
-            )
-        outside: list[str] = []
+            raise RunError(f"{size:,} bytes of weights, expected {largest:,} at most")
         with archive.open(WEIGHTS) as member, h5py.File(member, "r") as file:
 
             def look(name: str, link: Any) -> None:
                 item = file[name] if isinstance(link, h5py.HardLink) else None
                 virtual = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
                 if item is None or virtual:
-                    outside.append(name)
+                    raise RunError(f"{name!r} points to data elsewhere, expected arrays")
 
             file.visititems_links(look)
-    if outside:
-        raise RunError(
-            f"{path}: {outside[0]!r} points to data elsewhere, expected arrays; "
-            "it is not the file that the run wrote"
-        )

@@ -1,7 +1,7 @@
 """Galaxies by name, with where they came from."""
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,13 @@ from .simulate import simulate_galaxy10
 
 # The public file's mix of classes, but enough of each for a test: it has 17 boxy bulges in 21,785.
 SIMULATED_FRACTIONS = np.maximum(np.array(galaxy10.CLASS_COUNTS) / sum(galaxy10.CLASS_COUNTS), 0.02)
+
+KINDS = {
+    "simulated": "Simulated galaxies, not observed ones",
+    "galaxy10": "Galaxy10 SDSS",
+    "file": "Galaxies of {}",
+    "arrays": "Galaxies given as arrays, origin not stated",
+}
 
 
 @dataclass(frozen=True)
@@ -41,21 +48,12 @@ class Origin:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("simulated", "galaxy10", "file", "arrays"):
-            raise DataError(f"origin of kind {self.kind!r}, expected one that load_data gives")
-        if not isinstance(self.name, str) or not isinstance(self.galaxies, int):
-            raise DataError(
-                f"origin {self.name!r} of {self.galaxies!r} galaxies, expected text and an integer"
-            )
+        types = [type(value) for value in (self.kind, self.name, self.sha256, self.galaxies)]
+        if types != [str, str, str, int] or self.kind not in KINDS:
+            raise DataError(f"origin {self!r}, expected one that load_data gives")
 
     def __str__(self) -> str:
-        kinds = {
-            "simulated": "Simulated galaxies, not observed ones",
-            "galaxy10": "Galaxy10 SDSS",
-            "file": f"Galaxies of {self.name}",
-            "arrays": "Galaxies given as arrays, origin not stated",
-        }
-        return f"{kinds[self.kind]}: {self.galaxies:,}"
+        return f"{KINDS[self.kind].format(self.name)}: {self.galaxies:,}"
 
     @property
     def simulated(self) -> bool:
@@ -71,10 +69,8 @@ class Origin:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Origin":
         """The origin whose ``dataclasses.asdict`` a manifest holds."""
-        try:
-            return cls(**record)
-        except TypeError as error:
-            raise DataError(f"origin {record!r}, expected the record of a manifest") from error
+        fields: dict[str, Any] = {name: record.get(name) for name in cls.__match_args__}
+        return cls(**fields)
 
 
 class Dataset(NamedTuple):
@@ -128,22 +124,20 @@ def load_data(data: PathLike, *, n: int = 4000, seed: int = 0) -> Dataset:
     if data == "simulated":
         images, labels = simulate_galaxy10(n, seed, class_fractions=SIMULATED_FRACTIONS)
         name = f"simulate_galaxy10({n}, {seed}, class_fractions=SIMULATED_FRACTIONS)"
-        origin = replace(
-            Origin.of_arrays(images, labels), kind="simulated", name=name, seed=int(seed)
-        )
-        return Dataset(images, labels, origin)
-    path = galaxy10.locate_galaxy10(None if data == "galaxy10" else data)
-    images, labels = galaxy10.read_galaxy10(path)
-    origin = replace(Origin.of_arrays(images, labels), kind="file", name=path.name)
-    written = galaxy10.read_attributes(path)
-    if sha256_of_file(path) == galaxy10.SHA256:
-        origin = replace(origin, kind="galaxy10")
-    elif written.get("origin_kind") == "simulated":
-        # Of galaxies that were changed since, the name is that of the file.
-        same = written.get("origin_sha256") == origin.sha256
-        name = str(written.get("origin_name")) if same else path.name
-        origin = replace(origin, kind="simulated", name=name, seed=written.get("origin_seed"))
-    return Dataset(images, labels, origin)
+        known: dict[str, Any] = {"kind": "simulated", "name": name, "seed": int(seed)}
+    else:
+        path = galaxy10.locate_galaxy10(None if data == "galaxy10" else data)
+        images, labels = galaxy10.read_galaxy10(path)
+        written = galaxy10.read_attributes(path)
+        kind = "galaxy10" if sha256_of_file(path) == galaxy10.SHA256 else "file"
+        known = {"kind": kind, "name": path.name}
+        # The published file has no attributes.
+        if written.get("origin_kind") == "simulated":
+            known |= {"kind": "simulated", "seed": written.get("origin_seed")}
+            # Of galaxies that were changed since, the name is that of the file.
+            if written.get("origin_sha256") == sha256_of_arrays(images, labels):
+                known["name"] = written.get("origin_name")
+    return Dataset(images, labels, replace(Origin.of_arrays(images, labels), **known))
 
 
 def write_data(path: PathLike, dataset: Dataset) -> None:
@@ -155,6 +149,6 @@ def write_data(path: PathLike, dataset: Dataset) -> None:
         An existing file is replaced.
     dataset : Dataset
     """
-    known = {key: value for key, value in asdict(dataset.origin).items() if value is not None}
+    known = {key: value for key, value in vars(dataset.origin).items() if value is not None}
     attributes = {f"origin_{key}": value for key, value in known.items()}
-    galaxy10.write_galaxy10(path, dataset.images, dataset.labels, attributes=attributes)
+    galaxy10.write_galaxy10(path, *dataset[:2], attributes=attributes)

@@ -11,7 +11,6 @@ MNRAS 483, 3255), https://astronn.readthedocs.io/en/latest/galaxy10sdss.html.
 import contextlib
 import io
 import os
-import stat
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -106,18 +105,17 @@ def locate_galaxy10(path: PathLike | None = None) -> Path:
     FileNotFoundError, DataError, DownloadError
         As in :func:`load_galaxy10`.
     """
-    if path is None and os.environ.get("GALCLASS_DATA"):
-        path = os.environ["GALCLASS_DATA"]
-    if path is not None:
-        return _readable_file(path)
+    given = os.environ.get("GALCLASS_DATA") or None if path is None else path
+    if given is not None:
+        return _readable_file(given)
     in_data = Path("data") / FILE_NAME
     if in_data.exists():
-        if sha256_of_file(_readable_file(in_data)) != SHA256:
-            raise DataError(
-                f"{in_data} is not the published Galaxy10.h5 (its sha256 is not {SHA256[:12]}...). "
-                "Move it away, or name it as the data to use it as it is"
-            )
-        return in_data
+        if sha256_of_file(_readable_file(in_data)) == SHA256:
+            return in_data
+        raise DataError(
+            f"{in_data} is not the published Galaxy10.h5 (by its sha256); move it away, or name it "
+            "as the data to use it as it is"
+        )
     # Not Path.home(), which fails where an account has no home.
     in_astronn = Path(os.path.expanduser("~")) / ".astroNN" / "datasets" / FILE_NAME
     if in_astronn.is_file() and os.access(in_astronn, os.R_OK):
@@ -131,17 +129,11 @@ def _readable_file(path: PathLike) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise ParameterError(f"path={type(path)}, expected the path of a Galaxy10 HDF5 file")
     path = Path(os.path.expanduser(path))
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"no file {path}; give the path of a Galaxy10 HDF5 file") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
-    if stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a directory, expected an HDF5 file; try {path / FILE_NAME}")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no file {path}; give the path of a Galaxy10 HDF5 file")
     # Reading a pipe or a device would wait or go on for ever.
-    if not stat.S_ISREG(mode):
-        raise DataError(f"{path} is no regular file, expected an HDF5 file")
+    if not path.is_file():
+        raise DataError(f"{path} is a directory or no regular file, expected one like {FILE_NAME}")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"no permission to read {path}; change it with chmod u+r, or copy it")
     return path
@@ -180,36 +172,22 @@ def fetch_galaxy10(
     """
     import pooch
 
-    cache = Path(os.path.expanduser(cache or pooch.os_cache("galclass")))
-    target = cache / FILE_NAME
-    by_hand = (
-        f"Download {urls[0]} by hand to {Path('data') / FILE_NAME}, "
-        "or use simulated galaxies (--data simulated)"
-    )
-    try:
-        damaged = target.exists() and sha256_of_file(target) != sha256
-        pooch.utils.make_local_storage(cache)
-    except OSError as error:
-        raise DownloadError(
-            f"cannot use the cache {target}: {error.strerror or error}. Unlock or remove it. "
-            f"{by_hand}"
-        ) from error
-    if damaged:
-        warnings.warn(f"{target} is damaged (wrong sha256) and is fetched again", stacklevel=2)
+    target = Path(os.path.expanduser(cache or pooch.os_cache("galclass"))) / FILE_NAME
+    by_hand = f"Download {urls[0]} by hand to data/{FILE_NAME}, or use --data simulated"
+    with contextlib.suppress(OSError):  # No file is no damage; the rest pooch meets again.
+        if sha256_of_file(target) != sha256:
+            warnings.warn(f"{target} is damaged (wrong sha256) and is fetched again", stacklevel=2)
+    pooch.get_logger().setLevel("WARNING")
     # Jupyter's standard error is not a terminal but shows a bar.
     visible = sys.stderr.isatty() or "ipykernel" in sys.modules
-    pooch.get_logger().setLevel("WARNING")  # One error in the end, not a line an address.
-    downloader = pooch.HTTPDownloader(progressbar=visible, timeout=TIMEOUT)
+    http = pooch.HTTPDownloader(progressbar=visible, timeout=TIMEOUT)
     reasons = []
     for url in urls:
         try:
-            pooch.retrieve(url, f"sha256:{sha256}", FILE_NAME, cache, downloader=downloader)
-            return target
+            return Path(pooch.retrieve(url, sha256, FILE_NAME, target.parent, downloader=http))
         except Exception as error:  # pooch passes on requests' and the system's own kinds
             reasons.append(f"{url}: {_innermost(error)}")
-    raise DownloadError(
-        f"Galaxy10.h5 could not be fetched into {cache}. {'; '.join(reasons)}. {by_hand}"
-    )
+    raise DownloadError(f"{target} could not be fetched. {'; '.join(reasons)}. {by_hand}")
 
 
 def _innermost(error: Exception) -> str:
@@ -233,10 +211,9 @@ def read_galaxy10(path: PathLike) -> tuple[Images, NDArray[np.uint8]]:
         The file is not HDF5, is cut off, lacks a column, or a column has another shape, type or
         range.
     """
-    path = _readable_file(path)
     with _opened(path, "images", "ans") as file:
-        images, labels = file["images"][:], file["ans"][:]
-    return check_images(images, name=path.name), check_labels(labels, len(images), name=path.name)
+        images = check_images(file["images"][:], name=str(path))
+        return images, check_labels(file["ans"][:], len(images), name=str(path))
 
 
 def count_images(path: PathLike) -> int:
@@ -247,24 +224,21 @@ def count_images(path: PathLike) -> int:
     FileNotFoundError, DataError
         As for :func:`read_galaxy10`.
     """
-    with _opened(_readable_file(path), "images") as file:
-        return file["images"].shape[0]
+    with _opened(path, "images") as file:
+        return len(file["images"])
 
 
 def read_attributes(path: PathLike) -> dict[str, Any]:
     """The texts and integers that :func:`write_galaxy10` gave a file as attributes."""
-    with _opened(_readable_file(path)) as file:
-        found = dict(file.attrs)
-    texts = {key: value for key, value in found.items() if isinstance(value, str)}
-    integers = {key: int(value) for key, value in found.items() if isinstance(value, np.integer)}
-    return {**texts, **integers}
+    with _opened(path) as file:
+        found = {key: np.asarray(value).tolist() for key, value in file.attrs.items()}
+    return {key: value for key, value in found.items() if isinstance(value, str | int)}
 
 
 @contextlib.contextmanager
-def _opened(path: Path, *columns: str) -> Iterator[h5py.File]:
+def _opened(path: PathLike, *columns: str) -> Iterator[h5py.File]:
     """An HDF5 file whose columns have Galaxy10's form, as far as its header tells."""
-    if not h5py.is_hdf5(path):
-        raise DataError(f"{path.name} is not an HDF5 file; expected Galaxy10.h5 or its like")
+    path = _readable_file(path)
     try:
         with h5py.File(path, "r") as file:
             for column in columns:
@@ -272,44 +246,21 @@ def _opened(path: Path, *columns: str) -> Iterator[h5py.File]:
             yield file
     except DataError:
         raise
-    except MemoryError as error:
-        raise DataError(f"{path.name} does not fit into memory; give fewer galaxies") from error
     except Exception as error:  # h5py raises another kind for each way in which a file is damaged.
-        raise DataError(
-            f"{path.name} is damaged or cut off ({error}); fetch or copy it again"
-        ) from error
+        raise DataError(f"cannot read {path} as HDF5 ({error}); fetch or copy it again") from error
 
 
 def _check_column(name: str, file: h5py.File, column: str) -> None:
-    if not isinstance(file.get(column), h5py.Dataset):
-        raise DataError(
-            f"{name} has no column {column!r} (it has {sorted(file)}); expected 'images' and 'ans'"
-        )
-    data = file[column]
-    link = file.get(column, getlink=True)
+    data = file.get(column)
+    within = isinstance(data, h5py.Dataset) and data.file.filename == file.filename
     # Else the sha256 of the file would not be that of the galaxies.
-    if isinstance(link, h5py.ExternalLink) or data.is_virtual or data.external:
-        raise DataError(
-            f"{name}: {column!r} is in another file; expected one file that holds its arrays"
-        )
-    if column == "ans":
-        if data.shape != file["images"].shape[:1]:
-            raise DataError(
-                f"{name}: {file['images'].shape[0]} images but labels of shape {data.shape}; "
-                "expected one label an image"
-            )
-        if data.dtype.kind not in "iu":
-            raise DataError(f"{name}: labels of dtype {data.dtype}, expected integers 0-9")
-    elif data.dtype != np.uint8 or data.ndim != 4 or data.shape[1:] != IMAGE_SHAPE:
-        raise DataError(
-            f"{name}: 'images' is {data.dtype} {data.shape}, expected uint8 (N, 69, 69, 3)"
-        )
+    if not within or data.is_virtual or data.external:
+        raise DataError(f"{name} has no column {column!r} in it, expected images and ans there")
+    if column == "images" and (data.dtype != np.uint8 or data.shape[1:] != IMAGE_SHAPE):
+        raise DataError(f"{name}: {data.dtype} {data.shape}, expected uint8 images (N, 69, 69, 3)")
     # A deflated byte stands for 1032 at most (https://zlib.net/zlib_tech.html).
     if data.nbytes > 1100 * data.id.get_storage_size():
-        raise DataError(
-            f"{name} is damaged or cut off: its header promises {data.shape[0]:,} galaxies, "
-            "more than there is data for; fetch or copy it again"
-        )
+        raise DataError(f"{name} is cut off: it promises {len(data):,} galaxies; copy it again")
 
 
 def write_galaxy10(
@@ -326,13 +277,12 @@ def write_galaxy10(
     attributes : dict, optional
         Kept in the file, see :func:`read_attributes`.
     """
-    images = check_images(images)
-    labels = check_labels(labels, len(images))
     # In memory first: HDF5 that cannot write its file out, on a full disk, ends the process.
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
+        images = check_images(images)
         file.create_dataset("images", data=images, chunks=(1, *IMAGE_SHAPE), compression="gzip")
-        file.create_dataset("ans", data=labels)
+        file["ans"] = check_labels(labels, len(images))
         file.attrs.update(attributes or {})
     with whole_file(Path(os.path.expanduser(path))) as temporary:
         temporary.write_bytes(content.getbuffer())

@@ -8,10 +8,8 @@ PIL's bilinear filter. This gives the pixels of the published images again.
 import io
 import itertools
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,17 +25,21 @@ from .stretch import sdss_image
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".gif")
 FITS_SUFFIXES = (".fits", ".fit", ".fits.gz", ".fits.fz")
-CROP_LOW, CROP_HIGH, FIELD_PIXELS = 108, 315, 424
+PATHS = (str, os.PathLike)
+FIELD_PIXELS = 424
+GALAXY10_CROP = (108 / FIELD_PIXELS, 315 / FIELD_PIXELS)
 LOOKAHEAD = 128  # Images prepared ahead of the reader: hides the decoding, bounds the memory.
 LARGEST_FLUX = 1e30  # nanomaggies; larger numbers are damage, and overflow in the stretch
 
 # A tuple holds the bands g, r and i.
 ImageLike: TypeAlias = PathLike | bytes | Image.Image | NDArray[Any] | tuple[Any, Any, Any]
+# One image, a directory of them or several.
+Given: TypeAlias = ImageLike | Iterable[ImageLike]
 # Its name; the image or None; why there is none or None.
 Prepared: TypeAlias = tuple[str, Images | None, DataError | FileNotFoundError | None]
 
 
-def prepare(images: ImageLike | Iterable[ImageLike], *, crop: float | None = None) -> Images:
+def prepare(images: Given, *, crop: float | None = None) -> Images:
     """Make images into a network's input with Galaxy10's own preprocessing.
 
     Parameters
@@ -83,7 +85,7 @@ def prepare(images: ImageLike | Iterable[ImageLike], *, crop: float | None = Non
     """
     prepared = []
     for _, image, error in iter_prepared(images, crop=crop):
-        if error is not None:
+        if error:
             raise error
         prepared.append(image)
     if not prepared:
@@ -91,9 +93,7 @@ def prepare(images: ImageLike | Iterable[ImageLike], *, crop: float | None = Non
     return np.stack(prepared)
 
 
-def iter_prepared(
-    images: ImageLike | Iterable[ImageLike], *, crop: float | None = None
-) -> Iterator[Prepared]:
+def iter_prepared(images: Given, *, crop: float | None = None) -> Iterator[Prepared]:
     """Prepare images one after another, decoding the next ones in threads meanwhile.
 
     Parameters
@@ -116,17 +116,15 @@ def iter_prepared(
     FileNotFoundError, DataError
         `images` is a path that does not exist, or a directory without images.
     """
+    check_crop(crop)
     named = ((_name(number, one), one) for number, one in enumerate(list_images(images)))
     return prepare_named(named, crop=crop)
 
 
 def prepare_named(
-    named: Iterable[tuple[str, ImageLike | DataError]],
-    *,
-    crop: float | None = None,
-    threads: int | None = None,
+    named: Iterable[tuple[str, Any]], *, crop: float | None = None, threads: int | None = None
 ) -> Iterator[Prepared]:
-    """Prepare images that have names, as :func:`iter_prepared` does.
+    """Prepare images that have names, as :func:`iter_prepared` does, when the first is taken.
 
     Parameters
     ----------
@@ -148,17 +146,24 @@ def prepare_named(
         `crop` is out of range.
     """
     check_crop(crop)
-    threads = threads or os.cpu_count() or 1
-    return _in_threads(lambda item: _prepare_one(item, crop), named, threads)
+    pool = ThreadPoolExecutor(threads or os.cpu_count())
+    calls = (pool.submit(_prepare_one, *one, crop) for one in named)
+    try:
+        waiting = list(itertools.islice(calls, LOOKAHEAD))
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += itertools.islice(calls, 1)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def check_crop(crop: float | None) -> None:
     """Raise a ParameterError for a `crop` that is no fraction of the field."""
-    if crop is not None and not (isinstance(crop, Real) and 0 < crop <= 1):
+    if crop is not None and not (isinstance(crop, int | float | np.floating) and 0 < crop <= 1):
         raise ParameterError(f"crop={crop!r}, expected a fraction of the field: 0 < crop <= 1")
 
 
-def list_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[Any]:
+def list_images(images: Given) -> Iterable[Any]:
     """One image, a directory of them or several, as an iterable of images.
 
     Returns
@@ -171,7 +176,7 @@ def list_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[Any]:
     FileNotFoundError, DataError
         `images` is a path that does not exist, or a directory without images.
     """
-    if isinstance(images, str | os.PathLike):
+    if isinstance(images, PATHS):
         path = Path(os.path.expanduser(images))
         if not os.path.exists(path):
             raise FileNotFoundError(f"no file or directory {path}; give the path of an image")
@@ -181,164 +186,100 @@ def list_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[Any]:
         if not found:
             raise DataError(f"no image in {path}; expected files named *{', *'.join(SUFFIXES)}")
         return found
-    single = isinstance(images, Image.Image | bytes) or _is_bands(images)
+    single = isinstance(images, bytes) or _is_bands(images)
     if single or (isinstance(images, np.ndarray) and images.ndim < 4):
         return [images]
     return images if isinstance(images, Iterable) else [images]
 
 
-def _in_threads(function: Callable[[Any], Any], items: Iterable[Any], threads: int) -> Iterator:
-    """Map over an iterator in order, at most LOOKAHEAD items ahead of the reader."""
-    with ThreadPoolExecutor(threads) as pool:
-        items, waiting = iter(items), deque()
-        try:
-            waiting.extend(pool.submit(function, i) for i in itertools.islice(items, LOOKAHEAD))
-            while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(function, i) for i in itertools.islice(items, 1))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
 def _name(number: int, image: Any) -> str:
     names = image if isinstance(image, tuple) else (image,)
-    paths = [os.fspath(name) for name in names if isinstance(name, str | os.PathLike)]
-    return ", ".join(paths) or f"image {number}"
+    return ", ".join(os.fspath(n) for n in names if isinstance(n, PATHS)) or f"image {number}"
 
 
-def _prepare_one(item: tuple[str, Any], crop: float | None) -> Prepared:
+def _prepare_one(source: str, image: Any, crop: float | None) -> Prepared:
     """One image, or its error: whatever it does, it must not end the others."""
-    source, image = item
+    if isinstance(image, DataError):
+        return source, None, image
     try:
-        if isinstance(image, DataError):
-            raise image
-        return source, _resize(_read(image, source), crop, source), None
-    except DataError as error:
-        return source, None, error
+        return source, _resize(_read(image), crop), None
     except FileNotFoundError as error:
-        missing = f"no file {error.filename or source}; give the path of an image"
-        return source, None, FileNotFoundError(missing)
+        failure = FileNotFoundError(f"no file {error.filename or source}; give an image's path")
+    except DataError as error:
+        failure = DataError(f"{source}: {error}")
     except Exception as error:  # Each decoder raises its own kinds on damaged files.
-        found = f"{source} cannot be read ({type(error).__name__}: {error})"
-        expected = f"expected {', '.join(FORMATS)} or FITS; fetch or copy it again"
-        reason = f"{found}: it is no image, damaged, cut off or too large; {expected}"
-        return source, None, DataError(reason)
+        found = f"{source} cannot be read ({type(error).__name__}: {error}): no image, cut off or"
+        failure = DataError(f"{found} too large; expected {', '.join(FORMATS)} or three FITS bands")
+    return source, None, failure
 
 
-def _read(image: Any, source: str) -> Image.Image:
+def _read(image: Any) -> Image.Image:
     """An image in any accepted form as a PIL image in RGB."""
     if _is_bands(image):
-        bands = [_read_fits(b) if isinstance(b, str | os.PathLike) else b for b in image]
-        return _compose(bands, source)
-    if isinstance(image, str | os.PathLike):
-        if _is_fits(image):
-            raise DataError(f"{source} is one FITS image; give a tuple of three: (g, r, i)")
-        return _decode(Path(os.path.expanduser(image)), source)
-    if isinstance(image, bytes):
-        return _decode(io.BytesIO(image), source)
-    if isinstance(image, Image.Image):
-        return _to_rgb(image, source)
-    if not isinstance(image, np.ndarray):
+        return sdss_image(_read_bands(image))
+    if isinstance(image, np.ndarray) and image.shape[2:] == (3,) and image.size:
+        return Image.fromarray(check_images(image[None], shape=image.shape, name="array")[0])
+    if isinstance(image, (bytes, *PATHS)):
+        file = io.BytesIO(image) if isinstance(image, bytes) else os.path.expanduser(image)
+        with Image.open(file, formats=FORMATS) as opened:
+            # Pillow itself only warns up to twice its limit, and refuses above.
+            if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or np.inf):
+                raise Image.DecompressionBombError(f"{opened.size} pixels; crop it first")
+            image = ImageOps.exif_transpose(opened)
+    if not isinstance(image, Image.Image):
         raise DataError(
-            f"{source}: a {type(image).__name__}, expected a path, bytes of an image file, a PIL "
-            "image, an array (height, width, 3) or a tuple (g, r, i) of FITS paths or arrays"
+            f"{type(image).__name__} {getattr(image, 'shape', '')}: expected a path, bytes, a PIL "
+            "image, (g, r, i), or an array (height, width, 3): see numpy.moveaxis, numpy.dstack"
         )
-    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise DataError(
-            f"{source}: shape {image.shape}, expected (height, width, 3): red, green and blue on "
-            "the last axis (see numpy.moveaxis; without colour, repeat the band with numpy.dstack)"
-        )
-    return Image.fromarray(check_images(image[None], shape=image.shape, name=source)[0])
-
-
-def _decode(file: Path | io.BytesIO, source: str) -> Image.Image:
-    with Image.open(file, formats=FORMATS) as image:
-        # Pillow itself only warns up to twice its limit, and refuses above.
-        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-            raise DataError(
-                f"{source} is too large ({image.width} x {image.height} pixels), expected "
-                f"{Image.MAX_IMAGE_PIXELS:,} pixels at most; crop it first"
-            )
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image), source)
-
-
-def _to_rgb(image: Image.Image, source: str) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode in ("RGBA", "RGBX", "P", "CMYK", "YCbCr"):
-        if (
-            image.has_transparency_data
-            and image.convert("RGBA").getchannel("A").getextrema()[0] != 255
-        ):
-            raise DataError(f"{source} has transparent pixels, expected none; draw it on black")
-        return image.convert("RGB")
-    raise DataError(
-        f"{source}: mode {image.mode}, without colour, expected red, green and blue, since "
-        "classes are learnt from gri images; have it as grey with PIL.Image's convert('RGB')"
-    )
+    clear = image.mode in ("RGBA", "P") and np.min(image.convert("RGBA").getchannel("A")) < 255
+    if image.mode not in ("RGB", "RGBA", "RGBX", "P", "CMYK", "YCbCr") or clear:
+        found = f"mode {image.mode}, without colour or with transparent pixels"
+        raise DataError(f"{found}; expected red, green and blue (see PIL.Image.Image.convert)")
+    return image.convert("RGB")
 
 
 def _is_fits(item: Any) -> bool:
-    return isinstance(item, str | os.PathLike) and os.fspath(item).lower().endswith(FITS_SUFFIXES)
+    return isinstance(item, PATHS) and os.fspath(item).lower().endswith(FITS_SUFFIXES)
 
 
 def _is_bands(image: Any) -> bool:
     """Whether it is a tuple (g, r, i): three JPEG paths in a tuple are three images."""
-    return (
-        isinstance(image, tuple)
-        and len(image) == 3
-        and all(_is_fits(band) or getattr(band, "ndim", 0) == 2 for band in image)
-    )
+    bands = image if isinstance(image, tuple) else ()
+    return [_is_fits(band) or getattr(band, "ndim", 0) == 2 for band in bands] == [True] * 3
+
+
+def _read_bands(bands: tuple[Any, ...]) -> NDArray[Any]:
+    """Bands g, r and i, of FITS files or arrays, as i, r and g with the top row first."""
+    planes = [_read_fits(b) if isinstance(b, PATHS) else np.asarray(b) for b in bands]
+    for name, plane in zip("gri", planes, strict=True):
+        alike = plane.ndim == 2 and plane.size and plane.shape == planes[0].shape
+        # NaN is not smaller either
+        if not (alike and plane.dtype.kind in "fiu" and (abs(plane * 1.0) < LARGEST_FLUX).all()):
+            found = f"band {name} (shape {plane.shape}, dtype {plane.dtype})"
+            raise DataError(f"{found}, expected one shape (height, width), no NaN or infinite flux")
+    return np.stack(planes[::-1]).astype(float)
 
 
 def _read_fits(path: PathLike) -> NDArray[Any]:
-    """The first image of a FITS file, with the top row first."""
+    """The first image of a FITS file, with the top row first; an empty one where it has none."""
     from astropy.io import fits
 
     # Opened here, since astropy leaves damaged files open.
     with open(os.path.expanduser(path), "rb") as file, fits.open(file, memmap=False) as hdus:
-        plane = next((hdu.data for hdu in hdus if hdu.is_image and hdu.data is not None), None)
-    if plane is None or plane.ndim != 2:
-        found = "no image" if plane is None else f"an image of shape {plane.shape}"
-        raise DataError(f"{path} holds {found}, expected one of shape (height, width)")
-    return plane[::-1]
+        planes = (hdu.data for hdu in hdus if hdu.is_image and hdu.data is not None)
+        return next(planes, np.empty((0, 0)))[::-1]
 
 
-def _compose(bands: list[Any], source: str) -> Image.Image:
-    """Bands g, r and i as the colours of SDSS."""
-    bands = [np.asarray(band) for band in bands]
-    shapes = [band.shape for band in bands]
-    if len(set(shapes)) > 1 or not bands[0].size:
-        raise DataError(f"{source}: g, r, i of shapes {shapes}, expected one shape (height, width)")
-    for name, band in zip("gri", bands, strict=True):
-        # NaN is not smaller either
-        if band.dtype.kind not in "fiu" or not (np.abs(band.astype(float)) < LARGEST_FLUX).all():
-            raise DataError(
-                f"{source}: band {name} (dtype {band.dtype}) holds NaN, infinite values or no "
-                "numbers; expected finite fluxes: replace them, for instance with numpy.nan_to_num"
-            )
-    return sdss_image(np.stack(bands[::-1]).astype(float))
-
-
-def _resize(image: Image.Image, crop: float | None, source: str) -> Images:
+def _resize(image: Image.Image, crop: float | None) -> Images:
     """Cut the central square out of an RGB image and resize it to 69 x 69 pixels."""
-    size = (IMAGE_SHAPE[1], IMAGE_SHAPE[0])
+    size, side = IMAGE_SHAPE[1::-1], min(image.size)
     if crop is None and image.size == size:
         return np.asarray(image)
-    low, high = CROP_LOW / FIELD_PIXELS, CROP_HIGH / FIELD_PIXELS
-    if crop is not None:
-        low, high = (1 - crop) / 2, (1 + crop) / 2
-    side = min(image.size)
+    low, high = GALAXY10_CROP if crop is None else ((1 - crop) / 2, (1 + crop) / 2)
     if side * (high - low) < 1:
-        raise DataError(
-            f"{source}: {image.width} x {image.height} pixels, of which the crop leaves none; "
-            "expected an image of a galaxy, or give a larger crop"
-        )
-    offsets = [(length - side) / 2 for length in image.size]
-    box = np.array([offset + side * edge for edge in (low, high) for offset in offsets])
+        raise DataError(f"{image.width} x {image.height} pixels, expected more or a larger crop")
+    box = (np.array(image.size) - side) / 2 + side * np.array([[low], [high]])
     # Cropped to whole pixels before, since resize(box=...) also reads pixels around the box.
-    outer = np.r_[np.floor(box[:2]), np.ceil(box[2:])].astype(int)
-    inner = tuple((box - np.tile(outer[:2], 2)).tolist())
-    image = image.crop(tuple(outer.tolist()))
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=inner))
+    corner = np.floor(box[0])
+    image = image.crop((*corner, *np.ceil(box[1])))
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, tuple((box - corner).ravel())))

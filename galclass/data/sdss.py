@@ -1,21 +1,23 @@
 """A galaxy by its position or name to its image in the Sloan Digital Sky Survey."""
 
-import hashlib
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from zlib import crc32
 
 import numpy as np
+import pooch
+import requests
+from astropy.coordinates import SkyCoord, name_resolve
+from astropy.utils.data import conf
 from PIL import Image
 
 from ..errors import DownloadError, ParameterError
 from ..files import PathLike, whole_file
 from .images import FIELD_PIXELS
-
-if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
 
 PIXEL_IN_R90 = 0.02  # Side of a pixel of Galaxy Zoo 2's images (Willett et al. 2013, section 2).
 SEARCH_RADIUS = 0.2  # arcmin
@@ -24,13 +26,10 @@ SKYSERVER = "https://skyserver.sdss.org/dr18/SkyServerWS"
 BUSY = (429, 503)
 PAUSES = (1, 2)  # seconds between the three tries of a busy service
 LONGEST_PAUSE = 30
-OUTSIDE = (
-    "is outside the SDSS footprint; prepare an image from another survey with galclass.prepare"
-)
 
 
 def sdss_cutout(
-    position: "float | str | SkyCoord",
+    position: float | str | SkyCoord,
     dec: float | None = None,
     *,
     cache: PathLike | None = None,
@@ -82,114 +81,75 @@ def sdss_cutout(
 
     Or by name: ``galclass.sdss_cutout("M51")``.
     """
-    import pooch
-
     ra, dec = _resolve(position, dec, timeout)
     folder = Path(cache or pooch.os_cache("galclass") / "cutouts").expanduser()
-    service = hashlib.sha256(server.encode()).hexdigest()[:8]
-    target = folder / f"sdss_{ra:.5f}{dec:+.5f}_{service}.jpg"
-    if target.exists() and _is_cutout(target.read_bytes()):
-        return target
-    ra, dec, radius = _nearest_galaxy(server, ra, dec, timeout)
-    size = {"width": FIELD_PIXELS, "height": FIELD_PIXELS}
-    asked = {"ra": ra, "dec": dec, "scale": PIXEL_IN_R90 * radius, **size}
-    content = _get(f"{server}/ImgCutout/getjpeg", asked, timeout)
-    if not _is_cutout(content):
-        raise DownloadError(
-            f"{server}/ImgCutout did not answer with an image of {FIELD_PIXELS} x {FIELD_PIXELS} "
-            f"pixels but with {content[:60]!r}...; try again later"
-        )
-    with whole_file(target) as temporary:
-        temporary.write_bytes(content)
+    target = folder / f"sdss_{ra:.5f}{dec:+.5f}_{crc32(server.encode()):08x}.jpg"
+    if not (target.exists() and _is_cutout(target.read_bytes())):
+        size = {"width": FIELD_PIXELS, "height": FIELD_PIXELS}
+        asked = _nearest_galaxy(server, ra, dec, timeout) | size
+        content = _get(f"{server}/ImgCutout/getjpeg", asked, timeout)
+        if not _is_cutout(content):
+            raise DownloadError(f"{server} gave {content[:60]!r}, no image; try again later")
+        with whole_file(target) as temporary:
+            temporary.write_bytes(content)
     return target
 
 
 def _resolve(position: Any, dec: Any, timeout: float) -> tuple[float, float]:
     """Right ascension and declination, ICRS degrees, of anything that names a position."""
-    from astropy.coordinates import SkyCoord
-    from astropy.coordinates.name_resolve import NameResolveError
-    from astropy.utils.data import conf
-
-    if isinstance(position, str) and dec is None:
+    with suppress(TypeError, ValueError), conf.set_temp("remote_timeout", timeout):
         try:
-            with conf.set_temp("remote_timeout", timeout):
+            if isinstance(position, str) and dec is None:
                 position = SkyCoord.from_name(position)
-        except NameResolveError as error:
-            reason = " ".join(str(error).split())
-            raise DownloadError(f"{reason}. Check the name, or give RA and Dec") from error
-    if isinstance(position, SkyCoord):
-        position, dec = position.icrs.ra.deg, position.icrs.dec.deg
-    try:
-        ra, dec = float(position), float(dec)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(
-            f"position {position!r}, {dec!r}; expected RA and Dec (degrees), one SkyCoord or a name"
-        ) from error
-    if not (0 <= ra <= 360 and -90 <= dec <= 90):
-        raise ParameterError(f"RA {ra}, Dec {dec}; expected 0 to 360 and -90 to 90 degrees")
-    return ra, dec
+        except name_resolve.NameResolveError as error:
+            raise DownloadError(f"{' '.join(str(error).split())}; check the name") from error
+        if isinstance(position, SkyCoord):
+            position, dec = position.icrs.ra.deg, position.icrs.dec.deg
+        if 0 <= float(position) <= 360 and -90 <= float(dec) <= 90:
+            return float(position), float(dec)
+    raise ParameterError(f"{position!r}, {dec!r}; expected RA 0-360, Dec -90-90, SkyCoord or name")
 
 
-def _nearest_galaxy(
-    server: str, ra: float, dec: float, timeout: float
-) -> tuple[float, float, float]:
-    """Position (degrees) and Petrosian R90 (arcsec) of the galaxy of SDSS at a position."""
+def _nearest_galaxy(server: str, ra: float, dec: float, timeout: float) -> dict[str, float]:
+    """Position (degrees) of the galaxy of SDSS at a position, and its scale (arcsec a pixel)."""
     address, at = f"{server}/SearchTools/SqlSearch", f"{ra:.6f}, {dec:.6f}"
-    search = (
-        "SELECT TOP 1 p.ra, p.dec, p.petroR90_r "
-        f"FROM dbo.fGetNearbyObjEq({at}, {SEARCH_RADIUS}) AS n "
-        "JOIN Galaxy AS p ON p.objID = n.objID WHERE p.petroR90_r > 0 ORDER BY n.distance"
-    )
-    content = b""
+    galaxies = "Galaxy AS p ON p.objID = n.objID WHERE p.petroR90_r > 0 ORDER BY n.distance"
+    near = f"dbo.fGetNearbyObjEq({at}, {SEARCH_RADIUS}) AS n JOIN {galaxies}"
+    search = f"SELECT TOP 1 p.ra, p.dec, p.petroR90_r FROM {near}"
     try:
         for sql in (search, f"SELECT dbo.fInFootprintEq({at}, 0) AS ok"):
             content = _get(address, {"cmd": sql, "format": "json"}, timeout)
             rows = json.loads(content)[0]["Rows"]
             if rows and sql == search:
-                return float(rows[0]["ra"]), float(rows[0]["dec"]), float(rows[0]["petroR90_r"])
-        outside = str(rows[0]["ok"]).lower() in ("0", "false")
+                scale = PIXEL_IN_R90 * float(rows[0]["petroR90_r"])
+                return {"ra": float(rows[0]["ra"]), "dec": float(rows[0]["dec"]), "scale": scale}
+        inside = str(rows[0]["ok"]).lower() not in ("0", "false")
     except (ValueError, LookupError, TypeError) as error:
-        raise DownloadError(
-            f"{address} gave {content[:60]!r}..., expected rows as JSON; try again later"
-        ) from error
-    where = f"RA {ra:.5f}, Dec {dec:+.5f}"
-    if outside:
-        raise DownloadError(f"{where} {OUTSIDE}")
-    raise DownloadError(
-        f"SDSS has no galaxy within {SEARCH_RADIUS} arcmin of {where}; "
-        "check the position (ICRS, degrees)"
-    )
+        raise DownloadError(f"{address} gave {content[:60]!r}, no rows; try again later") from error
+    found = f"no galaxy within {SEARCH_RADIUS} arcmin" if inside else "outside the SDSS footprint"
+    raise DownloadError(f"RA {ra:.5f}, Dec {dec:+.5f}: {found}; check it, or prepare another image")
 
 
 def _get(address: str, asked: dict[str, Any], timeout: float) -> bytes:
     """What a service answers; a busy one is asked again after the pause that it asks for."""
-    import requests
-
-    for pause in (*PAUSES, None):
+    pauses = list(PAUSES)
+    while True:
         try:
             answer = requests.get(address, params=asked, timeout=timeout)
+            if answer.status_code not in BUSY or not pauses:
+                answer.raise_for_status()
+                return answer.content
         except requests.RequestException as error:
-            raise DownloadError(
-                f"{address} does not answer ({type(error).__name__}); check the network"
-            ) from error
-        if answer.status_code not in BUSY or pause is None:
-            break
+            raise DownloadError(f"{address}: {error!r:.80}; try again later") from error
         wanted = answer.headers.get("Retry-After", "")
-        sleep(min(max(pause, int(wanted) if wanted.isdecimal() else 0), LONGEST_PAUSE))
-    if answer.ok:
-        return answer.content
-    if "footprint" in f"{answer.reason} {answer.text[:2000]}":
-        raise DownloadError(f"RA {asked.get('ra')}, Dec {asked.get('dec')} {OUTSIDE}")
-    raise DownloadError(f"{address} answered {answer.status_code} {answer.reason}; try again later")
+        sleep(min(max(pauses.pop(0), int(wanted) if wanted.isdecimal() else 0), LONGEST_PAUSE))
 
 
 def _is_cutout(content: bytes) -> bool:
     """Whether it is a whole JPEG image of the sky: SkyServer draws its errors on black."""
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-            if image.size != (FIELD_PIXELS, FIELD_PIXELS):
-                return False
-            # Measured: black is at most 14 % of 58 real cutouts.
-            return bool(np.mean(np.asarray(image.convert("RGB")).max(axis=2) == 0) < 0.5)
+        pixels = np.asarray(Image.open(io.BytesIO(content), formats=("JPEG",)).convert("RGB"))
     except (OSError, SyntaxError, ValueError):
         return False
+    # Measured: black is at most 14 % of 58 real cutouts.
+    return pixels.shape[:2] == (FIELD_PIXELS,) * 2 and np.mean(pixels.max(axis=2) == 0) < 0.5

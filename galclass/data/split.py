@@ -70,48 +70,37 @@ def split(labels: Labels, protocol: str = "stratified", *, random_state: int = 4
     labels = check_labels(labels)
     random_state = check_integer(random_state, "random_state", 0, 2**32 - 1)
     fold = re.fullmatch(r"fold-(\d+)-of-(\d+)", str(protocol))
-    if protocol not in ("stratified", "published") and not fold:
-        raise ParameterError(
-            f"unknown split {protocol!r}, expected 'stratified', 'published' or 'fold-1-of-5' ..."
-        )
     number, folds = map(int, fold.groups()) if fold else (1, 2)
-    if not 1 <= number <= folds or folds < 2:
-        raise ParameterError(f"split {protocol!r}, expected fold 1 to K of K, of 2 folds or more")
-    stratified = protocol != "published"
-    first, second = (0.15, 0.1765) if stratified else (0.20, 0.20)
-    parts, lone = np.arange(len(labels)), np.arange(0)
-    if stratified:
-        counts = np.bincount(labels)
-        small = [int(c) for c in np.flatnonzero((counts > 0) & (counts < 3))]
-        if small:
-            few = np.isin(labels, small)
-            parts, lone = np.flatnonzero(~few), np.flatnonzero(few)
-            warnings.warn(
-                f"classes {small} have fewer than 3 galaxies each, which all go to the training "
-                "set: no metric will show how well they are classified",
-                stacklevel=2,
-            )
-    try:
-        rest, test = train_test_split(
-            parts,
-            test_size=first,
-            stratify=labels[parts] if stratified else None,
-            random_state=random_state,
+    if not (fold or protocol in ("stratified", "published")) or not 1 <= number <= folds > 1:
+        raise ParameterError(
+            f"unknown split {protocol!r}, expected 'stratified', 'published' or 'fold-1-of-5', "
+            "any fold of 2 or more"
         )
+    stratified = protocol != "published"
+
+    def halve(galaxies: NDArray[np.int64], size: float) -> list[NDArray[np.int64]]:
+        kept = labels[galaxies] if stratified else None
+        return train_test_split(galaxies, test_size=size, stratify=kept, random_state=random_state)
+
+    few = stratified & (np.bincount(labels)[labels] < 3)
+    if few.any():
+        warnings.warn(
+            f"classes {np.unique(labels[few]).tolist()} have fewer than 3 galaxies each, which all "
+            "go to the training set: no metric will show how well they are classified",
+            stacklevel=2,
+        )
+    try:
+        rest, test = halve(np.flatnonzero(~few), 0.15 if stratified else 0.2)
         if fold:
             folding = StratifiedKFold(folds, shuffle=True, random_state=random_state)
-            chosen = list(folding.split(rest, labels[rest]))[number - 1]
-            train, validation = (rest[part] for part in chosen)
-        else:
-            train, validation = train_test_split(
-                rest,
-                test_size=second,
-                stratify=labels[rest] if stratified else None,
-                random_state=random_state,
+            train, validation = (
+                rest[part] for part in [*folding.split(rest, labels[rest])][number - 1]
             )
+        else:
+            train, validation = halve(rest, 0.1765 if stratified else 0.2)
     except ValueError as error:
         raise ParameterError(f"{len(labels)} galaxies are too few to split: {error}") from error
-    return Split(np.concatenate([train, lone]), validation, test)
+    return Split(np.concatenate([train, np.flatnonzero(few)]), validation, test)
 
 
 def split_record(labels: Labels, protocol: str) -> tuple[Split, dict[str, Any]]:

@@ -53,12 +53,10 @@ def grad_cam(
     images = check_images(images, shape=tuple(model.input_shape[1:]))
     layers, last = list(model.layers), model.layers[-1]
     places = [i for i, layer in enumerate(layers) if isinstance(layer, keras.layers.Conv2D)]
-    row = isinstance(model, keras.Sequential)
-    if not row or not places or not isinstance(last, keras.layers.Dense):
-        raise ParameterError(
-            f"model {model.name!r} is not layers in a row with convolutions and a Dense end; "
-            "expected one that build_cnn made"
-        )
+    ends = isinstance(model, keras.Sequential) and isinstance(last, keras.layers.Dense)
+    if not ends or not places:
+        found = f"model {model.name!r} is not layers in a row with convolutions and a Dense end"
+        raise ParameterError(f"{found}; expected one that build_cnn made")
     before, after = layers[: places[-1] + 1], layers[places[-1] + 1 : -1]
     if classes is not None:
         classes = np.broadcast_to(classes, len(images)) if np.ndim(classes) == 0 else classes

@@ -1,7 +1,9 @@
-"""A run in words: its model card."""
+"""A run in words: its model card, filled into ``card.md``."""
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
@@ -9,13 +11,19 @@ from ..files import PathLike
 from ..run import Run, as_run
 from .metrics import FEW, top_confusions
 
+TEMPLATE = Path(__file__).with_name("card.md")
 TAGS = ["astronomy", "galaxy-morphology", "galaxy10", "sdss"]
-LAST = "- Images of other surveys, of stars or without a galaxy are given a class too."
-USE = (
-    "Colour images of single galaxies as Galaxy Zoo 2 showed them: SDSS g, r and i, scaled to the "
-    "galaxy's size. For statistics of samples, not for the class of one galaxy."
-)
+OVERALL = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "reweighted_accuracy": "Accuracy at the public class mix",
+}
 SIMULATED = "**The galaxies are simulated, not observed; so all numbers hold for simulated ones.**"
+CORRECTED = """
+All other numbers here hold after a correction for the public Galaxy10's mix of classes, of strength
+{strength:.1f}, chosen on the validation galaxies. Without it: {values}.
+"""
 
 
 def model_card(run: Run | PathLike) -> str:
@@ -37,129 +45,80 @@ def model_card(run: Run | PathLike) -> str:
         No run, or it is not evaluated.
     """
     run = as_run(run)
-    manifest, metrics, origin, split = run.manifest, run.metrics, run.origin, run.manifest["split"]
-    title = f"galclass {manifest['recipe_name']}, seed {manifest['seed']}"
-    rounded = " Weights are rounded to half precision." if manifest.get("packed") else ""
-    averaged = " Probabilities are averaged over the eight symmetries." * metrics["symmetric"]
-    figures = sorted((run.path / "figures").glob("*.png"))
-    sections = [
-        _metadata(run, title),
-        f"# {title}",
-        SIMULATED if origin.simulated else "",
-        "## Data",
-        f"{origin} (`{origin.name}`, sha256 of the arrays `{origin.sha256[:12]}`). Split "
-        f"{split['protocol']}: {split['train_size']:,} galaxies for training, "
-        f"{split['validation_size']:,} for validation, {split['test_size']:,} in the test set.",
-        manifest.get("note", ""),
-        "## Network",
-        f"The published three-block convolutional network, recipe `{manifest['recipe_name']}`, "
-        f"{manifest['epochs']} epochs in {manifest['precision']}; the weights are those of epoch "
-        f"{manifest['best_epoch']}, the best in validation.{rounded}",
-        "## Test set",
-        f"{metrics['galaxies']:,} galaxies.{averaged} Intervals (95 %) are the sampling error of "
-        "the test set, Wilson's for accuracy and recall, the bootstrap's for the others; they do "
-        "not include the scatter between seeds.",
-        _overall(metrics),
-        "## Calibration",
-        *_calibration(run),
-        "## Classes",
-        _classes(metrics, manifest["class_counts"]),
-        "## Intended use",
-        USE,
-        "## Known failures",
-        _failures(metrics, manifest["class_counts"]),
-        "## Figures" if figures else "",
-        *(f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in figures),
+    manifest, metrics, origin, packed = run.manifest, run.metrics, run.origin, ""
+    if metrics["uncorrected"]:
+        values = [
+            f"{name.lower()} {_percent(metrics['uncorrected'][key])}"
+            for key, name in OVERALL.items()
+        ]
+        packed = CORRECTED.format(**metrics["public_mix"], values=", ".join(values))
+    rows = [
+        (name, _percent(metrics[key]), _range(metrics[f"{key}_interval"]))
+        for key, name in OVERALL.items()
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    paths = sorted((run.path / "figures").glob("*.png"))
+    figures = [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in paths]
+    text = TEMPLATE.read_text(encoding="utf-8").format(
+        manifest=manifest,
+        metrics=metrics,
+        origin=origin,
+        tags=json.dumps([*TAGS, "simulated"] if origin.simulated else TAGS),
+        datasets=json.dumps([origin.name]),
+        index=_index(run),
+        simulated=SIMULATED if origin.simulated else "",
+        note=manifest.get("note", ""),
+        rounded="Weights are rounded to half precision." if manifest.get("packed") else "",
+        averaged="Probabilities are averaged over the eight symmetries." * metrics["symmetric"],
+        overall=_table(("metric", "value", "interval"), rows),
+        fit=metrics["calibration_note"] or "fitted on the validation galaxies",
+        corrected=packed.replace("\n", " "),
+        classes=_classes(metrics, manifest["class_counts"]),
+        failures=_failures(metrics, manifest["class_counts"]),
+        figures="\n\n".join(["## Figures" if figures else "", *figures]),
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def _metadata(run: Run, title: str) -> str:
-    """The block of the Hub; JSON is YAML, whatever is in a name."""
-    metrics, origin = run.metrics, run.origin
+def _index(run: Run) -> str:
+    """The Hub's record of the results; JSON is YAML, whatever is in a name."""
     kinds = {"accuracy": "accuracy", "balanced_accuracy": "recall", "macro_f1": "f1"}
     result = {
         "task": {"type": "image-classification"},
-        "dataset": {"name": str(origin), "type": origin.name},
+        "dataset": {"name": str(run.origin), "type": run.origin.name},
         "metrics": [
-            {"type": kind, "name": key, "value": round(metrics[key], 4)}
+            {"type": kind, "name": key, "value": round(run.metrics[key], 4)}
             for key, kind in kinds.items()
         ],
     }
-    block = {
-        "license": "mit",
-        "library_name": "keras",
-        "pipeline_tag": "image-classification",
-        "tags": [*TAGS, "simulated"] if origin.simulated else TAGS,
-        "datasets": [origin.name],
-        "model-index": [{"name": title, "results": [result]}],
-    }
-    lines = [f"{key}: {json.dumps(value)}" for key, value in block.items()]
-    return "\n".join(["---", *lines, "---"])
-
-
-def _overall(metrics: dict[str, Any]) -> str:
-    names = {
-        "accuracy": "Accuracy",
-        "balanced_accuracy": "Balanced accuracy",
-        "macro_f1": "Macro-F1",
-        "reweighted_accuracy": "Accuracy at the public class mix",
-    }
-    rows = [(n, _percent(metrics[k]), _range(metrics[f"{k}_interval"])) for k, n in names.items()]
-    return _table(("metric", "value", "interval"), rows)
-
-
-def _calibration(run: Run) -> list[str]:
-    metrics, calibration = run.metrics, run.calibration
-    before, after = metrics["uncalibrated"], metrics["calibrated"]
-    sections = [
-        f"Temperature {calibration.temperature:.2f}, "
-        f"{metrics['calibration_note'] or 'fitted on the validation galaxies'}. Expected "
-        f"calibration error {before['calibration_error']:.1%} without and "
-        f"{after['calibration_error']:.1%} with it, Brier score {before['brier']:.3f} and "
-        f"{after['brier']:.3f}."
-    ]
-    if calibration.class_shift is not None:
-        plain = metrics["uncorrected"]
-        sections.append(
-            "All other numbers here hold after a correction for the public Galaxy10's mix of "
-            f"classes, of strength {metrics['public_mix']['strength']:.1f}, chosen on the "
-            f"validation galaxies. Without it: accuracy {_percent(plain['accuracy'])}, balanced "
-            f"accuracy {_percent(plain['balanced_accuracy'])}, macro-F1 "
-            f"{_percent(plain['macro_f1'])}, accuracy at the public class mix "
-            f"{_percent(plain['reweighted_accuracy'])}."
-        )
-    return sections
+    return json.dumps([{"name": run.manifest["recipe_name"], "results": [result]}])
 
 
 def _classes(metrics: dict[str, Any], counts: list[int]) -> str:
-    rows = [
-        (
-            f"{c + 1} {row['name']}",
-            f"{counts[c]:,}",
-            f"{CLASS_COUNTS[c]:,}",
+    header = ("class", "galaxies", "in Galaxy10", "precision", "recall", "interval", "test set")
+    rows = []
+    for c, row in enumerate(metrics["classes"]):
+        shares = [
             _percent(row["precision"], 0),
             _percent(row["recall"], 0),
             _range(row["recall_interval"], 0),
-            f"{row['support']}{' (few)' * (row['support'] < FEW)}",
-        )
-        for c, row in enumerate(metrics["classes"])
-    ]
-    header = ("class", "galaxies", "in Galaxy10", "precision", "recall", "interval", "test set")
+        ]
+        few = " (few)" * (row["support"] < FEW)
+        numbers = [f"{c + 1} {row['name']}", f"{counts[c]:,}", f"{CLASS_COUNTS[c]:,}"]
+        rows.append([*numbers, *shares, f"{row['support']}{few}"])
     return _table(header, rows)
 
 
 def _failures(metrics: dict[str, Any], counts: list[int]) -> str:
-    confused = [
+    lines = [
         f"- {share:.0%} of {n} '{CLASS_NAMES[true]}' are predicted '{CLASS_NAMES[predicted]}'."
         for true, predicted, share, n in top_confusions(metrics["confusion_matrix"])
     ]
-    missed = [
+    lines += [
         f"- No '{row['name']}' of the test set is found; {count} galaxies have this class."
         for row, count in zip(metrics["classes"], counts, strict=True)
         if row["recall"] == 0
     ]
-    return "\n".join([*confused, *missed, LAST])
+    return "\n".join(lines)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

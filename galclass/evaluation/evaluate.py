@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.arrays import Images, Labels, check_images, check_labels
-from ..data.dataset import SIMULATED_FRACTIONS, Origin
+from ..data.arrays import Images, check_images, check_labels
+from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
-from ..data.simulate import simulate_galaxy10
-from ..errors import ParameterError
-from ..files import PathLike, sha256_of_arrays, whole_file, write_json, write_npz
+from ..files import PathLike, whole_file, write_json, write_npz
 from ..network.calibration import (
     Calibration,
     choose_prior_strength,
@@ -65,35 +63,41 @@ def measure(
     labels = check_labels(labels, len(images))
     train, validation, test = run.split(images, labels)
     symmetric = run.symmetric if symmetric is None else bool(symmetric)
-    packed = bool(run.manifest.get("packed"))
-    truth, model = labels[test], run.load_model()
+    truth, validated, model = labels[test], labels[validation], run.load_model()
+    counts = np.bincount(labels[train], minlength=len(CLASS_NAMES))
     plain = predict_proba(model, images, test)
     raw = predict_proba(model, images, test, symmetric=True) if symmetric else plain
-    validated = predict_proba(model, images, validation, symmetric=symmetric)
-    counts = np.bincount(labels[train], minlength=len(CLASS_NAMES))
-    temperature, strength, note = _fit(labels[validation], validated, counts)
-    calibration = Calibration(temperature)
-    calibrated = calibration.apply(raw)
-    public_mix, final = None, raw
-    if strength is not None:
-        shift = log_prior_shift(counts, CLASS_COUNTS, strength=strength)
-        corrected = Calibration(temperature, tuple(shift.tolist()))
-        public_mix = {"strength": strength, **headline(truth, corrected.apply(raw))}
-        if packed:
-            calibration, final = corrected, corrected.apply(raw)
-    last = None if packed else predict_proba(run.load_model("last"), images, test)
+    probabilities = predict_proba(model, images, validation, symmetric=symmetric)
+    calibration, corrected, public_mix, note = Calibration(), None, None, None
+    if len(validated) < FEWEST:
+        note = f"not fitted: {len(validated)} validation galaxies, expected {FEWEST} or more"
+    elif (probabilities.argmax(axis=1) == validated).all():
+        note = "not fitted: all validation galaxies are correctly classified"
+    else:
+        calibration = Calibration(fit_temperature(validated, probabilities))
+        if counts.all() and np.bincount(validated, minlength=len(counts)).all():
+            tempered = calibration.apply(probabilities)
+            strength = choose_prior_strength(validated, tempered, counts, CLASS_COUNTS)
+            shift = log_prior_shift(counts, CLASS_COUNTS, strength=strength)
+            corrected = Calibration(calibration.temperature, tuple(shift.tolist()))
+            public_mix = {"strength": strength, **headline(truth, corrected.apply(raw))}
+    # A packed run's probabilities are corrected for the public mix, a run's are as they are.
+    packed = bool(run.manifest.get("packed"))
+    applied = corrected if packed else None
     metrics = {
         "symmetric": symmetric,
-        **compute_metrics(truth, final),
-        "calibration": calibration.record(),
+        **compute_metrics(truth, applied.apply(raw) if applied else raw),
+        "calibration": (applied or calibration).record(),
         "calibration_note": note,
         "uncalibrated": compute_calibration(truth, raw),
-        "calibrated": compute_calibration(truth, calibrated),
+        "calibrated": compute_calibration(truth, calibration.apply(raw)),
         "public_mix": public_mix,
         "uncorrected": headline(truth, raw) if packed else None,
         "plain": headline(truth, plain),
-        "last_epoch": None if last is None else headline(truth, last),
+        "last_epoch": None,
     }
+    if not packed:
+        metrics["last_epoch"] = headline(truth, predict_proba(run.load_model("last"), images, test))
     predictions = {"indices": test, "labels": truth, "probabilities": raw}
     return Measurement(metrics, predictions, find_mistakes(images, predictions))
 
@@ -219,67 +223,3 @@ def write_results(run: Run, metrics: dict[str, Any]) -> None:
     run.forget()
     with whole_file(run.path / "README.md") as temporary:
         temporary.write_text(model_card(run), encoding="utf-8")
-
-
-def measure_simulated(run: Run | PathLike, n: int = 1000, *, seed: int | None = None) -> dict:
-    """Classify simulated galaxies that the run has not seen, and whose true parameters are known.
-
-    Each galaxy is classified from its image as it is, whatever the recipe says of symmetries.
-
-    Parameters
-    ----------
-    run : galclass.run.Run or path-like
-    n : int, default 1000
-        Galaxies to simulate, with the mix of classes of ``load_data("simulated")``.
-    seed : int, optional
-        Of the simulation. Default: one more than that of the run's galaxies, else 1.
-
-    Returns
-    -------
-    dict
-        ``labels`` and ``predicted``, classes of shape (n,); ``parameters``, the structured array of
-        :func:`galclass.simulate_galaxy10`; ``origin``, theirs; and ``trained_on``, the origin of
-        the run's galaxies.
-
-    Raises
-    ------
-    ParameterError
-        `seed` is that of the run's own galaxies.
-    """
-    from ..network.probabilities import predict_proba
-
-    run = as_run(run)
-    seen = run.origin.seed or 0
-    seed = seen + 1 if seed is None else seed
-    if run.origin.simulated and seed == seen:
-        raise ParameterError(
-            f"seed={seed} gives the run's own galaxies, expected another; give one"
-        )
-    images, labels, parameters = simulate_galaxy10(
-        n, seed, class_fractions=SIMULATED_FRACTIONS, return_parameters=True
-    )
-    probabilities = predict_proba(run.load_model(precision="auto"), images)
-    name = f"simulate_galaxy10({n}, {seed}, class_fractions=SIMULATED_FRACTIONS)"
-    return {
-        "labels": labels,
-        "predicted": run.calibration.apply(probabilities).argmax(axis=1),
-        "parameters": parameters,
-        "origin": Origin("simulated", name, sha256_of_arrays(images, labels), n, seed),
-        "trained_on": run.origin,
-    }
-
-
-def _fit(
-    labels: Labels, probabilities: NDArray, counts: NDArray
-) -> tuple[float, float | None, str | None]:
-    """Temperature and prior strength of validation galaxies, and a note where there is no fit."""
-    if len(labels) < FEWEST:
-        note = f"not fitted: {len(labels)} validation galaxies, expected {FEWEST} or more"
-        return 1.0, None, note
-    if (probabilities.argmax(axis=1) == labels).all():
-        return 1.0, None, "not fitted: all validation galaxies are correctly classified"
-    temperature, strength = fit_temperature(labels, probabilities), None
-    if counts.all() and np.bincount(labels, minlength=len(counts)).all():
-        tempered = Calibration(temperature).apply(probabilities)
-        strength = choose_prior_strength(labels, tempered, counts, CLASS_COUNTS)
-    return temperature, strength, None

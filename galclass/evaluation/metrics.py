@@ -83,10 +83,8 @@ def compute_metrics(labels: Labels, probabilities: ArrayLike) -> dict[str, Any]:
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.dtype.kind not in "fiu":
-        raise DataError(
-            f"probabilities {probabilities.dtype} of shape {probabilities.shape}, "
-            "expected float of shape (n, classes)"
-        )
+        found = f"probabilities {probabilities.dtype} of shape {probabilities.shape}"
+        raise DataError(f"{found}, expected float of shape (n, classes)")
     n, classes = probabilities.shape
     labels = check_labels(labels, n, classes=classes)
     if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
@@ -193,8 +191,6 @@ def top_confusions(matrix: ArrayLike, count: int = 5) -> list[tuple[int, int, fl
         ten true galaxies are left out.
     """
     matrix = np.asarray(matrix)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise DataError(f"matrix of shape {matrix.shape}, expected (classes, classes)")
     support = matrix.sum(axis=0)
     share = np.where(support >= FEW, matrix / np.maximum(support, 1), 0)
     np.fill_diagonal(share, 0)

@@ -1,20 +1,18 @@
 """A finished run as a small folder that can be given away."""
 
-import io
+import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import RunError
 from ..files import PathLike, whole_file, write_json, write_npz
-from ..run import WEIGHTS, Run, as_run, load_run, weights_sha256
+from ..run import Run, as_run, load_run, weights_sha256
 from .evaluate import measure, write_results
 
-# Arrays with fewer values stay in float32: biases and the output layer cost nothing.
+# Smaller arrays are not rounded: biases and the output layer cost nothing.
 LARGE = 1000
 
 
@@ -57,46 +55,21 @@ def pack(
     run.split(images, labels)
     model = run.load_model()
     for variable in model.trainable_variables:
-        variable.assign(_round(variable.numpy()).astype(np.float32))
-    digest = weights_sha256(variable.numpy() for variable in model.trainable_variables)
+        if np.size(variable) >= LARGE:
+            variable.assign(variable.numpy().astype(np.float16).astype(np.float32))
     with whole_file(out / "model.keras") as temporary:
-        # Keras looks at the suffix.
-        model.save(temporary)
-        _halve(temporary)
+        model.save(temporary)  # Keras looks at the suffix.
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_BZIP2) as archive:
+            for name, member in members.items():
+                archive.writestr(name, member)
+    digest = weights_sha256(variable.numpy() for variable in model.trainable_variables)
     manifest = {**run.manifest, "packed": True, "weights_sha256": {"model": digest}}
     write_json(out / "manifest.json", {**manifest, "note": note} if note else manifest)
-    with whole_file(out / "history.csv") as temporary:
-        temporary.write_bytes((run.path / "history.csv").read_bytes())
+    shutil.copyfile(run.path / "history.csv", out / "history.csv")
     packed = load_run(out)
     measured = measure(packed, images, labels)
     write_npz(out / "predictions.npz", **measured.predictions)
     write_results(packed, measured.metrics)
     return packed
-
-
-def _round(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float16) if array.size >= LARGE else array
-
-
-def _halve(path: Path) -> None:
-    """Rewrite a Keras file with its large arrays in float16."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    content = io.BytesIO()
-    with h5py.File(io.BytesIO(members[WEIGHTS])) as old, h5py.File(content, "w") as new:
-
-        def copy(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset):
-                array = item[()]
-                made = new.create_dataset(
-                    name, data=_round(array) if array.dtype == "f4" else array
-                )
-            else:
-                made = new.require_group(name)
-            made.attrs.update(item.attrs)
-
-        old.visititems(copy)
-    members[WEIGHTS] = content.getvalue()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, member in members.items():
-            archive.writestr(name, member)

@@ -4,12 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..data.arrays import Images, Labels, check_images, check_integer, check_labels
+from ..data.arrays import Images, Labels, check_images, check_labels
 from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
 from .style import LIGHT_BLUE, ORANGE, SMALL, Size, canvas, class_label, gallery
-
-GAP = 4  # pixels between the images of a mosaic
 
 
 def plot_examples(
@@ -17,22 +15,19 @@ def plot_examples(
     labels: Labels,
     origin: Origin | None = None,
     *,
-    per_class: int = 1,
     size: Size = "page",
     fig: Figure | None = None,
 ) -> Figure:
-    """Show galaxies of each class, numbered 1 to 10 as published.
+    """Show a galaxy of each class, numbered 1 to 10 as published.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, 69, 69, 3)
-        The first galaxies of each class are shown.
+        The first galaxy of each class is shown.
     labels : array of int, shape (N,)
     origin : Origin, optional
         Where the galaxies come from, as :func:`galclass.load_data` gives it; written into the
         figure.
-    per_class : int, default 1
-        1: one galaxy of each class in two rows of five. More: a row of so many for each class.
     size : {"page", "column"}
         For a page (8 inches wide) or a column of a paper (3.5 inches).
     fig : matplotlib.figure.Figure, optional
@@ -47,7 +42,7 @@ def plot_examples(
     DataError
         Images or labels not in the expected form, or not as many of the one as of the other.
     ParameterError
-        `per_class` is less than 1, or another size.
+        Another size.
 
     Examples
     --------
@@ -56,31 +51,12 @@ def plot_examples(
     >>> galclass.plot_examples(*galaxies).savefig("examples.png")
     """
     images = check_images(images)
-    per_class = check_integer(per_class, "per_class", 1)
     labels = check_labels(labels, len(images))
+    first = {c: images[np.argmax(labels == c)] for c in set(labels.tolist())}
     classes = range(len(CLASS_NAMES))
-    found = [images[np.flatnonzero(labels == c)[:per_class]] for c in classes]
     names = [class_label(c) for c in classes]
-    if per_class == 1:
-        first = [some[0] if len(some) else None for some in found]
-        with gallery(first, names, size, origin=origin, fig=fig) as axes:
-            return axes[0].figure
-    side, columns = images.shape[1] + GAP, max(per_class, 5)
-    mosaic = np.full((len(found) * side, columns * side, 3), 255, np.uint8)
-    for row, some in enumerate(found):
-        for column, image in enumerate(some):
-            top, left = row * side, column * side
-            mosaic[top : top + side - GAP, left : left + side - GAP] = image
-    # The labels are about 6.5 lines wide.
-    aspect = len(found) / columns
-    with canvas(size, aspect, 2.5 - 6.5 * aspect, origin=origin, on=fig) as figure:
-        ax = figure.subplots()
-        ax.imshow(mosaic[:-GAP, :-GAP], interpolation="bicubic")
-        ax.set(xticks=[])
-        ax.set_yticks([side * (c + 0.5) - GAP for c in classes], names)
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-    return figure
+    with gallery([first.get(c) for c in classes], names, size, origin=origin, fig=fig) as axes:
+        return axes[0].figure
 
 
 def plot_class_counts(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from ..data.arrays import Images, Labels, check_images, check_labels
@@ -80,22 +79,25 @@ def plot_confusion_matrix(
     """
     if isinstance(matrix, Run):
         matrix, origin = matrix.metrics["confusion_matrix"], matrix.origin
-    matrix = _check_matrix(matrix)
-    classes = np.arange(len(matrix))
+    matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+        raise DataError(f"confusion matrix of shape {matrix.shape}, expected (classes, classes)")
+    if matrix.dtype.kind not in "iu" or matrix.min() < 0:
+        raise DataError(f"confusion matrix of {matrix.dtype}, expected counts of 0 or more")
+    classes, support = np.arange(len(matrix)), matrix.sum(axis=0)
     if class_names is None:
         class_names = CLASS_NAMES if len(classes) == len(CLASS_NAMES) else [""] * len(classes)
     if len(class_names) != len(classes):
         raise DataError(f"{len(class_names)} class names, expected {len(classes)}")
-    support, right = matrix.sum(axis=0), int(np.trace(matrix))
     percent = 100 * matrix / np.maximum(support, 1)
     with canvas(size, 0.55, 11, origin=origin, on=ax) as fig:
         ax = ax or fig.subplots()
         ax.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
         for row, column in np.argwhere(matrix):
-            value, weight = percent[row, column], "bold" if row == column else "normal"
-            text = f"{value:.0f}" if value >= 0.95 else f"{value:.1f}"
-            look = {"color": "white" if value > 50 else "black", "weight": weight, "size": SMALL}
-            ax.text(column, row, text, ha="center", va="center", **look)
+            value = percent[row, column]
+            look = {"color": "white" if value > 50 else "black", "ha": "center", "va": "center"}
+            look |= {"weight": "bold" if row == column else "normal", "size": SMALL}
+            ax.text(column, row, f"{value:.{int(value < 0.95)}f}", **look)
         few = ["*" if n < FEW else "" for n in support]
         ax.set_xticks(classes, [f"{c + 1}{few[c]}\n{support[c]:,}" for c in classes])
         ax.set_yticks(classes, [class_label(c, class_names) for c in classes], parse_math=False)
@@ -106,17 +108,8 @@ def plot_confusion_matrix(
         ax.spines[:].set_visible(False)
         star = f"\n* fewer than {FEW}" if any(few) else ""
         ax.set(xlabel=f"true class, and its galaxies (100 %){star}", ylabel="predicted class")
-        ax.set_title(_accuracy(right, int(support.sum())), loc="right")
+        ax.set_title(_accuracy(int(np.trace(matrix)), int(support.sum())), loc="right")
     return fig
-
-
-def _check_matrix(matrix: Any) -> NDArray[np.int64]:
-    matrix = np.asarray(matrix)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
-        raise DataError(f"confusion matrix of shape {matrix.shape}, expected (classes, classes)")
-    if matrix.dtype.kind not in "iu" or matrix.min() < 0:
-        raise DataError(f"confusion matrix of {matrix.dtype}, expected counts of 0 or more")
-    return matrix
 
 
 def _accuracy(right: int, n: int) -> str:
@@ -380,63 +373,3 @@ def plot_predictions(
                 bars.text(1, b, label, va="center", size=7, in_layout=False)
             bars.set(xlim=(0, 100), ylim=(2.6, -0.6))
     return axes[0].figure
-
-
-def plot_simulated_accuracy(
-    run: Run,
-    n: int = 1000,
-    *,
-    seed: int | None = None,
-    size: Size = "page",
-    fig: Figure | None = None,
-) -> Figure:
-    """Show accuracy against signal-to-noise and inclination of simulated galaxies.
-
-    Parameters
-    ----------
-    run : Run
-    n : int, default 1000
-        Galaxies to simulate and classify.
-    seed : int, optional
-        Of the simulation; not that of the run's own galaxies. Default: another one.
-    size, fig
-        As in :func:`plot_reliability`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Points are the accuracy, in bins of equally many galaxies, with Wilson's 95 % interval; the
-        right panel has the spirals alone.
-
-    Examples
-    --------
-    >>> import galclass
-    >>> from galclass.figures.results import plot_simulated_accuracy
-    >>> run = galclass.load_run("runs/mine")
-    >>> plot_simulated_accuracy(run, 50).savefig("simulated_accuracy.png")
-    """
-    from ..evaluation.evaluate import measure_simulated
-
-    measured = measure_simulated(run, n, seed=seed)
-    right, parameters = measured["labels"] == measured["predicted"], measured["parameters"]
-    spirals = parameters["kind"] == "spiral"
-    panels = (
-        (parameters["signal_to_noise"], right, "signal-to-noise in r", "all galaxies"),
-        (parameters["inclination"][spirals], right[spirals], "inclination (degrees)", "spirals"),
-    )
-    with canvas(size, 0.3, 4, origin=measured["origin"], on=fig) as figure:
-        axes = figure.subplots(1, 2, sharey=True)
-        for ax, (values, good, name, which) in zip(axes, panels, strict=True):
-            parts = np.array_split(np.argsort(values, kind="stable"), 5)
-            for part in filter(len, parts):
-                x, y = np.median(values[part]), 100 * good[part].mean()
-                ends = values[part[[0, -1]]]
-                interval = 100 * np.array(share_interval(int(good[part].sum()), len(part)))
-                bars = np.abs([ends - x, interval - y])[..., None]
-                ax.errorbar(x, y, xerr=bars[0], yerr=bars[1], fmt="o", color=BLUE, mfc="white")
-            ax.grid(axis="y")
-            ax.set(xlabel=name, title=f"{which}: {len(good):,}", ylim=(-2, 103))
-        axes[0].set(xscale="log", ylabel="accuracy (%)")
-        axes[0].xaxis.set_major_formatter(ScalarFormatter())
-        axes[0].xaxis.set_minor_formatter(NullFormatter())
-    return figure

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.dataset import Dataset
+from ..data.galaxy10 import CLASS_NAMES
 from ..evaluation.evaluate import write_results
 from ..files import PathLike
 from ..run import Run, as_run
@@ -34,8 +35,8 @@ def save_figures(
         Folder for the files; made if need be, files of the same names are replaced. Default:
         ``figures`` in the run.
     examples : Dataset, optional
-        Galaxies for the examples figure, and for one with eight of each class. Default: those kept
-        in the run, and its mistakes in a figure of their own.
+        Galaxies for the examples figure. Default: those kept in the run, and its mistakes in a
+        figure of their own.
     beside : Run or path-like, optional
         A run on the same galaxies, such as one of the other recipe, to compare this one with.
     size : {"page", "column"}
@@ -63,8 +64,7 @@ def save_figures(
     run = as_run(run)
     out = run.path / "figures" if out is None else Path(out)
     kept = examples or Dataset(run.examples["images"], run.examples["labels"], run.origin)
-    counts = run.manifest["class_counts"]
-    labels = np.repeat(np.arange(len(counts)), counts)
+    labels = np.repeat(np.arange(len(CLASS_NAMES)), run.manifest["class_counts"])
     figures = {
         "examples": plot_examples(*kept, size=size),
         "class_counts": plot_class_counts(labels, run.origin, size=size),
@@ -73,16 +73,11 @@ def save_figures(
         figures[plot.__name__.removeprefix("plot_")] = plot(run, size=size)
     if beside is not None:
         figures["comparison"] = plot_history([as_run(beside), run], size=size)
-    # Images of a run's galaxies stay out where others are given in their place.
-    if examples is None:
+    if examples is None:  # Images of a run's galaxies stay out where others take their place.
         figures["mistakes"] = plot_mistakes(run, size=size)
-    else:
-        figures["examples_by_class"] = plot_examples(*examples, per_class=8, size=size)
-    paths = []
     for name, fig in figures.items():
-        paths.append(out / f"{name}.png")
-        save_figure(fig, paths[-1])
-        save_figure(fig, out / f"{name}.{'svg' if size == 'page' else 'pdf'}")
+        for suffix in ("png", "svg" if size == "page" else "pdf"):
+            save_figure(fig, out / f"{name}.{suffix}")
     if out == run.path / "figures":
         write_results(run, run.metrics)  # Its model card shows the figures that exist.
-    return paths
+    return [out / f"{name}.png" for name in figures]

@@ -6,15 +6,19 @@ was stopped resumes with the parts whose files are missing, and any process can 
 
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
 
 from .. import cluster
 from ..data.arrays import check_integer
 from ..data.images import check_crop
 from ..errors import ParameterError, RunError
-from ..files import PathLike, read_json, remove_leftovers, write_json
+from ..files import LOCK, PathLike, locked, read_json, remove_leftovers, write_json
 from ..run import as_run, load_pretrained
 from .predict import AnyNetwork, classify, identify_network, is_model, load_network
 from .sources import PART_ROWS, Part, count_rows, fingerprint, iter_part, list_parts
@@ -83,7 +87,8 @@ def predict_survey(
     FileExistsError
         `out` exists and is no survey, or is within the source.
     RunError
-        `out` holds the parts of another source, network or setting, or cannot be written.
+        `out` holds the parts of another source, network or setting, another process is writing
+        into it, or it cannot be written.
 
     Examples
     --------
@@ -104,62 +109,54 @@ def predict_survey(
     if not own:
         choose_precision(precision)
         run = load_pretrained() if run is None else as_run(run)
+    settings = {"crop": crop, "part_rows": part_rows, "precision": None if own else precision}
     network = identify_network(run, symmetric=symmetric)
-    settings: dict[str, Any] = {"crop": crop, "part_rows": part_rows}
-    settings["precision"] = None if own else precision
-    manifest = {
-        "source": {"path": str(source), "sha256": fingerprint(parts)},
-        "network": network,
-        "settings": settings,
-        "parts": len(parts),
-        "rows": count_rows(parts),
-    }
+    manifest = _manifest(source, parts) | {"network": network, "settings": settings}
     before = _manifest_before(out, overwrite)
     if before is not None:
         if settings["precision"] == "auto":
             settings["precision"] = before["settings"].get("precision")
         _refuse_other_parts(out, before, manifest)
-        remove_leftovers(out)
-    missing = parts if before is None else _missing(out, parts)
-    if not missing:
-        return out
-    worker: dict[str, Any] = {"run": run, "folder": out, "symmetric": symmetric, "crop": crop}
-    with nullcontext() if engine == "local" else cluster.cluster(address):
+        if not _missing(out, parts):
+            return out
+    with nullcontext() if engine == "local" else cluster.cluster(address), locked(out):
         if settings["precision"] == "auto":
             choose = choose_precision if engine == "local" else cluster.choose_precision
             settings["precision"] = choose("auto")
         if before is None:
-            if (out / MANIFEST).exists():
-                shutil.rmtree(out)
+            for path in out.iterdir():
+                if path.name != LOCK:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
             write_json(out / MANIFEST, manifest)
+        remove_leftovers(out)
+        missing = _missing(out, parts)
+        worker = {"run": run, "folder": out, "symmetric": symmetric, "crop": crop}
         worker |= {"precision": settings["precision"] or "float32", "batch_size": batch_size}
-        _classify_parts(worker, missing, len(parts), engine, workers, progress)
-    remove_leftovers(out)
+        finished = _classify_parts(worker, missing, engine, workers)
+        total, done = count_rows(parts), count_rows(parts) - count_rows(missing)
+        with tqdm(total=total, initial=done, unit="image", disable=not progress) as bar:
+            for count in finished:
+                bar.update(count)
+        remove_leftovers(out)
+    if lacking := _missing(out, missing):
+        raise RunError(
+            f"{len(lacking)} parts that other machines wrote are not in {out} here; "
+            "give a folder that all machines share"
+        )
     return out
 
 
 def _classify_parts(
-    worker: dict[str, Any],
-    missing: list[Part],
-    total: int,
-    engine: cluster.Engine,
-    workers: int | None,
-    progress: bool,
-) -> None:
-    from tqdm.auto import tqdm
-
+    worker: dict[str, Any], parts: list[Part], engine: str, workers: int | None
+) -> Iterable[int]:
     if engine == "local":
-        finished = map(PartClassifier(**worker), missing)
-    else:
-        finished = cluster.map_with(PartClassifier, worker, missing, workers=workers)
-    done = total - len(missing)
-    for _ in tqdm(finished, total=total, initial=done, unit="part", disable=not progress):
-        pass
-    if lacking := _missing(worker["folder"], missing):
-        raise RunError(
-            f"{len(lacking)} parts that other machines wrote are not in {worker['folder']} here; "
-            "give a folder that all machines share"
-        )
+        return map(PartClassifier(**worker), parts)
+    return cluster.map_with(PartClassifier, worker, parts, workers=workers)
+
+
+def _manifest(source: Path, parts: list[Part]) -> dict[str, Any]:
+    files = {"path": str(source), "sha256": fingerprint(parts)}
+    return {"source": files, "parts": len(parts), "rows": count_rows(parts)}
 
 
 def _check_places(source: PathLike, out: PathLike) -> tuple[Path, Path]:
@@ -173,33 +170,31 @@ def _check_places(source: PathLike, out: PathLike) -> tuple[Path, Path]:
     return source, out
 
 
+@dataclass
 class PartClassifier:
     """Classifies parts and writes their tables into a folder; the network is loaded once."""
 
-    def __init__(
-        self,
-        run: AnyNetwork,
-        folder: Path,
-        *,
-        symmetric: bool | None,
-        precision: "Precision",
-        batch_size: int,
-        crop: float | None,
-        threads: int | None = None,
-    ) -> None:
-        self.network = load_network(run, symmetric=symmetric, precision=precision)
-        self.network.record["crop"] = crop
-        self.folder, self.batch_size = folder, batch_size
-        self.reading: dict[str, Any] = {"crop": crop, "threads": threads}
+    run: AnyNetwork
+    folder: Path
+    symmetric: bool | None
+    precision: "Precision"
+    batch_size: int
+    crop: float | None
+    threads: int | None = None
 
-    def __call__(self, part: Part) -> None:
-        """Write the table of a part, unless it exists."""
+    def __post_init__(self) -> None:
+        self.network = load_network(self.run, symmetric=self.symmetric, precision=self.precision)
+        self.network.record["crop"] = self.crop
+
+    def __call__(self, part: Part) -> int:
+        """Write the table of a part, unless it exists; its number of images."""
         path = part_path(self.folder, part)
         if not path.exists():
-            prepared = iter_part(part, **self.reading)
+            prepared = iter_part(part, crop=self.crop, threads=self.threads)
             table = classify(self.network, prepared, batch_size=self.batch_size)
             # Another process may have written the same meanwhile.
             write_table(table, path, overwrite=True)
+        return count_rows([part])
 
 
 def part_path(folder: PathLike, part: Part) -> Path:
@@ -213,12 +208,10 @@ def _missing(out: Path, parts: list[Part]) -> list[Part]:
 
 def _manifest_before(out: Path, overwrite: bool) -> dict[str, Any] | None:
     """The manifest in a folder of parts, or None where there is none to resume."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and not {path.name for path in out.iterdir()} - {LOCK}):
         return None
     if not (out / MANIFEST).is_file():
-        raise FileExistsError(
-            f"{out} exists and is no folder of parts that galclass made; choose another name"
-        )
+        raise FileExistsError(f"{out} exists and holds no survey of galclass; choose another name")
     if overwrite:
         return None
     before = read_json(out / MANIFEST, hint="galclass survey")

@@ -106,17 +106,10 @@ class Session:
             if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                 layer.seed_generator.state.assign([rng.integers(2**31), 0])
         self.totals.assign([0, 0])
-        size = self.recipe.batch_size
-        starts = tqdm(
-            range(0, len(order), size),
-            desc=f"epoch {epoch}/{self.recipe.epochs}",
-            unit_scale=size,
-            unit=" images",
-            leave=False,
-            disable=not (verbose and sys.stdout.isatty()),
-            file=sys.stdout,
-        )
-        for start in starts:
+        size, hidden = self.recipe.batch_size, not (verbose and sys.stdout.isatty())
+        looks = {"unit_scale": size, "unit": " images", "leave": False, "file": sys.stdout}
+        name = f"epoch {epoch}/{self.recipe.epochs}"
+        for start in tqdm(range(0, len(order), size), name, disable=hidden, **looks):
             self.step(*self.batch(order[start : start + size], rng))
         loss, accuracy = (self.totals.numpy() / len(order)).tolist()
         validating = time.perf_counter()
@@ -199,16 +192,15 @@ class Session:
 
     def report(self) -> None:
         """Print the last epoch in a line."""
-        row, epochs = self.rows[-1], self.recipe.epochs
-        each = self.seconds / len(self.rows)
-        print(
-            f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.3f}  "
-            f"accuracy {row['accuracy']:.3f}  validation {row['val_loss']:.3f}  "
-            f"{row['val_accuracy']:.3f}{' *' if best_epoch(self.rows) == row['epoch'] else '  '}  "
-            f"{len(self.parts.train) / each:.0f} images/s  "
-            f"{(epochs - row['epoch']) * each / 60:.1f} min left",
-            flush=True,
+        done, epochs, each = len(self.rows), self.recipe.epochs, self.seconds / len(self.rows)
+        best = "*" if best_epoch(self.rows) == done else " "
+        numbers = (
+            "loss {loss:.3f}  accuracy {accuracy:.3f}  validation {val_loss:.3f}  "
+            "{val_accuracy:.3f}".format(**self.rows[-1])
         )
+        speed, left = len(self.parts.train) / each, (epochs - done) * each / 60
+        line = f"epoch {done:3d}/{epochs}  {numbers} {best}  {speed:.0f} images/s"
+        print(f"{line}  {left:.1f} min left", flush=True)
 
 
 def _assign(variables: Sequence[keras.Variable], values: Sequence[Any]) -> None:

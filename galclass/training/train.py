@@ -1,7 +1,6 @@
 """Train the network into a run folder."""
 
 import contextlib
-import os
 import shutil
 import sys
 import warnings
@@ -10,7 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,14 +18,16 @@ from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_NAMES
 from ..data.split import split_record
 from ..errors import DataError, ParameterError, RunError
-from ..files import PathLike, remove_leftovers, write_json, write_npz
+from ..files import LOCK, PathLike, locked, remove_leftovers, write_json, write_npz
 from ..network import hardware
 from ..run import Run, as_run, best_epoch, load_run, weights_sha256
 from .recipe import RECIPES, Recipe
 from .session import Session
 
-LOCK = ".lock"
 RATES = ("l2", "dropout", "dense_dropout")  # of a recipe, which belong to its network
+# What makes a run this one, and what it ran on.
+IDENTITY = ("recipe", "seed", "split", "origin", "network", "start")
+MACHINE = ("galclass", "versions", "device", "threads")
 
 
 def train(
@@ -133,31 +133,30 @@ def train(
         "class_counts": np.bincount(labels, minlength=len(CLASS_NAMES)).tolist(),
         "versions": hardware.versions(),
     }
-    with _locked(out), _deterministic():
-        manifest = _open_folder(out, manifest, precision, resume, overwrite)
-        if manifest["status"] == "complete":
+    with locked(out), _deterministic(), _told_how_to_resume(out, recipe.epochs):
+        if _open_folder(out, manifest, precision, resume, overwrite):
             return load_run(out)
-        with _told_how_to_resume(out, recipe.epochs):
-            _write_examples(out, images, labels, parts.train)
-            settings = (recipe, manifest["network"], manifest["seed"], manifest["precision"])
-            session = Session(*settings, parts, images, labels)
-            session.start(weights)
-            session.restore(out)
-            while len(session.rows) < recipe.epochs:
-                session.run_epoch(verbose)
-                session.save(out)
-                if on_epoch is not None:
-                    on_epoch(session.rows)
-                if verbose:
-                    session.report()
-            _close_folder(out, manifest, session)
+        # One training image of each class, for figures that need no data file.
+        shown = parts.train[np.unique(labels[parts.train], return_index=True)[1]]
+        write_npz(out / "examples.npz", images=images[shown], labels=labels[shown])
+        settings = (recipe, manifest["network"], manifest["seed"], manifest["precision"])
+        session = Session(*settings, parts, images, labels)
+        session.start(weights)
+        session.restore(out)
+        while len(session.rows) < recipe.epochs:
+            session.run_epoch(verbose)
+            session.save(out)
+            if on_epoch is not None:
+                on_epoch(session.rows)
+            if verbose:
+                session.report()
+        _close_folder(out, manifest, session)
     return Run(out)
 
 
 def _check_recipe(recipe: str | Recipe, epochs: int | None) -> tuple[str, Recipe]:
-    name = "custom" if isinstance(recipe, Recipe) else recipe
-    if isinstance(recipe, str) and recipe in RECIPES:
-        recipe = RECIPES[recipe]
+    name = recipe if isinstance(recipe, str) else "custom"
+    recipe = RECIPES.get(recipe, recipe) if isinstance(recipe, str) else recipe
     if not isinstance(recipe, Recipe):
         raise ParameterError(f"recipe={recipe!r}, expected a Recipe or one of {sorted(RECIPES)}")
     return name, recipe if epochs is None else replace(recipe, epochs=epochs)
@@ -165,12 +164,10 @@ def _check_recipe(recipe: str | Recipe, epochs: int | None) -> tuple[str, Recipe
 
 def _check_origin(origin: Origin | None, images: Images, labels: Labels) -> Origin:
     """The origin that is given, with the hash and number of these galaxies."""
-    found = Origin.of_arrays(images, labels)
-    if origin is None:
-        return found
-    if not isinstance(origin, Origin):
+    if not isinstance(origin, Origin | None):
         raise ParameterError(f"origin={origin!r}, expected the one that load_data gives, or None")
-    return replace(origin, sha256=found.sha256, galaxies=found.galaxies)
+    found = Origin.of_arrays(images, labels)
+    return replace(origin or found, sha256=found.sha256, galaxies=found.galaxies)
 
 
 def _read_start(run: Run | PathLike | None) -> tuple[list[NDArray[np.float32]], Any]:
@@ -183,30 +180,6 @@ def _read_start(run: Run | PathLike | None) -> tuple[list[NDArray[np.float32]], 
     weights = [variable.numpy() for variable in run.load_model().trainable_variables]
     record = {key: run.manifest[key] for key in ("recipe_name", "seed", "origin")}
     return weights, {**record, "weights_sha256": weights_sha256(weights)}
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keep other processes out of a folder; the system ends the lock of one that was killed."""
-    if os.path.lexists(out) and not out.is_dir():
-        raise RunError(f"{out} is no folder, expected a new one or a run; choose another name")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(out / LOCK)
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise RunError(
-            f"another process is training into {out}; wait for it, or choose another folder"
-        ) from None
-    except OSError as error:
-        raise RunError(f"cannot write {out}: {error.strerror or error}; unlock it") from error
-    try:
-        yield
-    finally:
-        # While it is held: who has opened it before then sees that it is gone. Not on Windows.
-        with contextlib.suppress(OSError):
-            (out / LOCK).unlink()
-        lock.release()
 
 
 @contextlib.contextmanager
@@ -225,8 +198,8 @@ def _deterministic() -> Iterator[None]:
 
 def _open_folder(
     out: Path, manifest: dict[str, Any], precision: str, resume: bool, overwrite: bool
-) -> dict[str, Any]:
-    """Make the run folder, or find the run to resume in it; the manifest to go by."""
+) -> bool:
+    """Make the run folder, or find the run to resume in it; whether that one is complete."""
     if resume:
         for folder in (out, out / "checkpoint"):
             remove_leftovers(folder)
@@ -235,8 +208,16 @@ def _open_folder(
         _refuse_another_run(before, manifest, precision)
         if before.get("status") == "complete":
             shutil.rmtree(out / "checkpoint", ignore_errors=True)
-            return before
-        manifest = _add_earlier({**manifest, "precision": before["precision"]}, before)
+            return True
+        manifest |= {key: before[key] for key in ("precision", "earlier") if key in before}
+        if was := {key: before.get(key) for key in MACHINE if before.get(key) != manifest[key]}:
+            manifest["earlier"] = [*before.get("earlier", []), was]
+            warnings.warn(
+                f"the run was started with {was} and is resumed with "
+                f"{ {key: manifest[key] for key in was} }: its weights may differ in the last bits "
+                "from those of an unbroken run",
+                stacklevel=3,
+            )
     elif found := [path for path in out.iterdir() if path.name != LOCK]:
         if not overwrite:
             raise RunError(
@@ -244,19 +225,16 @@ def _open_folder(
                 "or replace it (--overwrite)"
             )
         if out.is_symlink():
-            raise RunError(
-                f"{out} is a symbolic link, expected a folder to replace; give its own name"
-            )
+            raise RunError(f"{out} is a symbolic link, expected a folder to replace; name that")
         load_run(out)  # Deletes nothing but a run, and what tells that it is one last.
         for path in sorted(found, key=lambda path: path.name == "manifest.json"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     write_json(out / "manifest.json", manifest)
-    return manifest
+    return False
 
 
 def _refuse_another_run(before: dict[str, Any], now: dict[str, Any], precision: str) -> None:
-    keys = ["recipe", "seed", "split", "origin", "network", "start"]
-    for key in keys if precision == "auto" else [*keys, "precision"]:
+    for key in IDENTITY if precision == "auto" else (*IDENTITY, "precision"):
         old, new = before.get(key), now[key]
         if old == new:
             continue
@@ -269,28 +247,6 @@ def _refuse_another_run(before: dict[str, Any], now: dict[str, Any], precision: 
         )
 
 
-def _add_earlier(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with what the epochs up to here ran on, where that was something else."""
-    keys = ("galclass", "versions", "device", "threads")
-    earlier = {key: before[key] for key in keys if key in before and before[key] != now[key]}
-    record = before.get("earlier", [])
-    if earlier:
-        current = {key: now[key] for key in earlier}
-        warnings.warn(
-            f"the run was started with {earlier} and is resumed with {current}: its weights may "
-            "differ in the last bits from those of an unbroken run",
-            stacklevel=4,
-        )
-        record = [*record, earlier]
-    return {**now, "earlier": record} if record else now
-
-
-def _write_examples(out: Path, images: Images, labels: Labels, train: NDArray[np.int64]) -> None:
-    """One training image of each class, for figures that need no data file."""
-    _, first = np.unique(labels[train], return_index=True)
-    write_npz(out / "examples.npz", images=images[train[first]], labels=labels[train[first]])
-
-
 @contextlib.contextmanager
 def _told_how_to_resume(out: Path, epochs: int) -> Iterator[None]:
     """Add to an interrupt, a full disk and the like what is saved and how to resume."""
@@ -300,15 +256,11 @@ def _told_how_to_resume(out: Path, epochs: int) -> Iterator[None]:
         saved = [int(path.stem) for path in (out / "checkpoint").glob("[0-9]*.npz")]
         done = f"{max(saved, default=0)} of {epochs} epochs"
         if isinstance(error, KeyboardInterrupt):
-            print(
-                f"\nStopped after {done}. Resume with the same command and --resume (in Python: "
-                f"resume=True); the run folder is {out}",
-                file=sys.stderr,
-            )
+            how = "Resume with the same command and --resume (in Python: resume=True)"
+            print(f"\nStopped after {done}. {how}; the run folder is {out}", file=sys.stderr)
         elif isinstance(error.__cause__, OSError):
-            raise RunError(
-                f"{error}, with --resume (in Python: resume=True); {done} are saved"
-            ) from error
+            how = "with --resume (in Python: resume=True)"
+            raise RunError(f"{error}, {how}; {done} are saved") from error
         raise
 
 
@@ -316,14 +268,13 @@ def _close_folder(out: Path, manifest: dict[str, Any], session: Session) -> None
     last = [variable.numpy() for variable in session.kept.trainable_variables]
     session.save_weights(out / "last.keras", last)
     trained = len(session.parts.train) * len(session.rows)
-    hashes = {"model": weights_sha256(session.best), "last": weights_sha256(last)}
-    manifest.update(
-        status="complete",
-        epochs=len(session.rows),
-        best_epoch=best_epoch(session.rows),
-        wall_time_s=round(session.seconds, 1),
-        images_per_second=round(trained / (session.seconds - session.validate_seconds), 1),
-        weights_sha256=hashes,
-    )
+    manifest |= {
+        "status": "complete",
+        "epochs": len(session.rows),
+        "best_epoch": best_epoch(session.rows),
+        "wall_time_s": round(session.seconds, 1),
+        "images_per_second": round(trained / (session.seconds - session.validate_seconds), 1),
+        "weights_sha256": {"model": weights_sha256(session.best), "last": weights_sha256(last)},
+    }
     write_json(out / "manifest.json", manifest)
     shutil.rmtree(out / "checkpoint", ignore_errors=True)

@@ -1,5 +1,6 @@
 """Galaxy10.h5 comes whole or not at all, from servers that fail in every way."""
 
+import contextlib
 import errno
 import hashlib
 import http.server
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from unittest import mock
 
 import pytest
 
@@ -20,101 +22,58 @@ BODY = bytes(range(256)) * 1200
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    """Answers every request with one fault."""
-
-    daemon_threads = True
-
-    def __init__(self, fault):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.fault = fault
-        self.asked = []
-        self.url = f"http://127.0.0.1:{self.server_port}/Galaxy10.h5"
-        self.over = threading.Event()
-
-    def handle_error(self, request, client_address):
-        pass  # The client hangs up where it should.
+BODIES = {"stall_inside": BODY[:70_000], "cut_off": BODY[:-5], "other_content": BODY[::-1]}
+ANSWERS = {
+    "404": (404, ""),
+    "503": (503, ""),
+    "moved": (302, "/elsewhere"),
+    "redirect_to_a_file": (302, "file:///etc/hostname"),
+}
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    """Answers every request with the server's fault."""
+
     def do_GET(self):
-        self.server.asked.append(self.path)
         fault = self.server.fault
-        if fault.isdecimal():
-            self.head(0, int(fault))
-        else:
-            getattr(self, f"answer_{fault}")()
+        self.server.asked.append(self.path)
+        if fault == "hang_up":
+            return self.connection.shutdown(socket.SHUT_RDWR)
+        if fault == "stall":
+            return self.server.over.wait(60)
+        status, place = ANSWERS.get(fault if self.path != "/elsewhere" else "good", (200, ""))
+        self.send_response(status)
+        self.send_header("Location", place)
+        if fault != "no_length":
+            self.send_header("Content-Length", str(len(BODY)) if status == 200 else "0")
+        self.end_headers()
+        body = BODIES.get(fault, BODY) if status == 200 else b""
+        for start in range(0, len(body), 30_000):
+            self.wfile.write(body[start : start + 30_000])
+            time.sleep(0.05 * (fault == "slow"))
+        if fault == "stall_inside":
+            self.server.over.wait(60)
 
     def log_message(self, *arguments):
         pass
-
-    def head(self, length, status=200, **headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if length is not None:
-            self.send_header("Content-Length", str(length))
-        self.end_headers()
-
-    def answer_good(self):
-        self.head(len(BODY))
-        self.wfile.write(BODY)
-
-    def answer_no_length(self):
-        self.head(None)
-        self.wfile.write(BODY)
-
-    def answer_slow(self):
-        self.head(len(BODY))
-        for start in range(0, len(BODY), len(BODY) // 10):
-            self.wfile.write(BODY[start : start + len(BODY) // 10])
-            time.sleep(0.05)
-
-    def answer_moved(self):
-        if self.path != "/elsewhere":
-            self.head(0, 302, Location="/elsewhere")
-        else:
-            self.answer_good()
-
-    def answer_stall(self):
-        self.server.over.wait(60)
-
-    def answer_stall_inside(self):
-        self.head(len(BODY))
-        self.wfile.write(BODY[:70_000])
-        self.server.over.wait(60)
-
-    def answer_cut_off(self):
-        self.head(len(BODY))
-        self.wfile.write(BODY[:-5])
-
-    def answer_other_content(self):
-        self.head(len(BODY))
-        self.wfile.write(BODY[::-1])
-
-    def answer_hang_up(self):
-        self.connection.shutdown(socket.SHUT_RDWR)
-
-    def answer_redirect_to_a_file(self):
-        self.head(0, 302, Location="file:///etc/hostname")
 
 
 @pytest.fixture
 def serve(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
-    servers = []
+    with contextlib.ExitStack() as stack:
 
-    def start(fault):
-        server = _Server(fault)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-        return server
+        def start(fault):
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+            server.fault, server.asked, server.over = fault, [], threading.Event()
+            server.url = f"http://127.0.0.1:{server.server_port}/Galaxy10.h5"
+            server.handle_error = lambda *_: None  # The client hangs up where it should.
+            threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+            for end in (server.server_close, server.shutdown, server.over.set):
+                stack.callback(end)
+            return server
 
-    yield start
-    for server in servers:
-        server.over.set()
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 @pytest.fixture
@@ -133,12 +92,8 @@ def _fetch_elsewhere(server, cache):
         "import sys; from galclass.data.galaxy10 import fetch_galaxy10\n"
         "print(fetch_galaxy10(urls=[sys.argv[1]], sha256=sys.argv[2], cache=sys.argv[3]))"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", script, server.url, SHA256, cache],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", script, server.url, SHA256, cache]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("way", ["good", "no_length", "slow", "moved"])
@@ -171,33 +126,26 @@ def test_whatever_fails_at_one_address_the_next_is_tried_and_then_what_to_do_is_
     server = serve(fault)
     with pytest.raises(DownloadError, match=f"{server.url}: .*({words})") as caught:
         fetch(server.url)
-    message = str(caught.value)
-    assert f"Download {server.url} by hand to data/Galaxy10.h5" in message
-    assert "--data simulated" in message
-    assert "\n" not in message
+    by_hand = f"Download {server.url} by hand to data/Galaxy10.h5, or use --data simulated"
+    assert str(caught.value).endswith(by_hand)
+    assert "\n" not in str(caught.value)
     assert list((tmp_path / "cache").iterdir()) == []
     assert fetch(server.url, serve("good").url).read_bytes() == BODY
 
 
-def test_without_a_network_every_address_is_named_with_its_reason(fetch, tmp_path, monkeypatch):
+def test_without_a_network_every_address_is_named_with_its_reason(fetch, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
-    known = socket.getaddrinfo
-
-    def resolve(host, *arguments, **keywords):
-        if str(host).endswith(".invalid"):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return known(host, *arguments, **keywords)
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    unknown, known = "http://galaxies.invalid/Galaxy10.h5", socket.getaddrinfo
+    monkeypatch.setattr(
+        "socket.getaddrinfo",
+        lambda host, *others: known("no name" if host.endswith(".invalid") else host, *others),
+    )
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         refused = f"http://127.0.0.1:{one.getsockname()[1]}/Galaxy10.h5"
-        unknown = "http://galaxies.invalid/Galaxy10.h5"
-        with pytest.raises(
-            DownloadError, match=f"{refused}: .*refused.*{unknown}: .*service not known.*by hand"
-        ):
+        reasons = f"{refused}: .*refused.*{unknown}: .*([Nn]ame|resol).*by hand"
+        with pytest.raises(DownloadError, match=reasons):
             fetch(refused, unknown)
-    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_damaged_cached_file_is_reported_and_stays_until_the_new_one_is_whole(
@@ -206,13 +154,9 @@ def test_a_damaged_cached_file_is_reported_and_stays_until_the_new_one_is_whole(
     cached = tmp_path / "cache" / "Galaxy10.h5"
     cached.parent.mkdir()
     cached.write_bytes(BODY[:-1])
-    for fault in ("cut_off", "other_content"):
-        with (
-            pytest.warns(UserWarning, match="damaged .*fetched again"),
-            pytest.raises(DownloadError),
-        ):
-            fetch(serve(fault).url, serve(fault).url)
-        assert cached.read_bytes() == BODY[:-1]
+    with pytest.warns(UserWarning, match="damaged .*fetched again"), pytest.raises(DownloadError):
+        fetch(serve("cut_off").url, serve("other_content").url)
+    assert cached.read_bytes() == BODY[:-1]
     with pytest.warns(UserWarning, match="damaged"):
         assert fetch(serve("good").url).read_bytes() == BODY
     assert list(cached.parent.iterdir()) == [cached]
@@ -245,26 +189,22 @@ def test_a_cache_that_cannot_be_used_is_a_clear_error_before_any_request(serve, 
     (tmp_path / "file").touch()
     (tmp_path / "taken" / "Galaxy10.h5").mkdir(parents=True)
     for cache, reason in (("file/cache", "Not a directory"), ("taken", "Is a directory")):
-        with pytest.raises(DownloadError, match=f"cannot use the cache .*{reason}.*by hand"):
+        with pytest.raises(DownloadError, match=f"{cache}.* not be fetched.*{reason}.*by hand"):
             fetch(server.url, cache=tmp_path / cache)
     assert server.asked == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_cache_that_cannot_be_written_is_a_clear_error(serve, fetch, monkeypatch, code):
-    def refuse(*arguments, **keywords):
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    error = mock.Mock(side_effect=OSError(code, os.strerror(code)))
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", error)
     with pytest.raises(DownloadError, match=f"{os.strerror(code)}.*by hand.*--data simulated"):
         fetch(serve("good").url)
 
 
 @pytest.mark.parametrize("visible", [False, True])
-def test_a_bar_alone_is_shown_and_on_a_terminal_only(serve, fetch, capfd, monkeypatch, visible):
+def test_a_bar_is_shown_on_a_terminal_only(serve, fetch, capfd, monkeypatch, visible):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: visible, raising=False)
     fetch(serve("slow").url)
     out, error = capfd.readouterr()
-    assert out == ""
-    assert ("%" in error) == visible
-    assert "Downloading data" not in error
+    assert (out, "%" in error, bool(error)) == ("", visible, visible)
