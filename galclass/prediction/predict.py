@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
@@ -113,7 +113,6 @@ def predict(
     2
     """
     batch_size = check_integer(batch_size, "batch_size", 1)
-    prepared: Iterator[Prepared]
     if isinstance(images, str | os.PathLike) and is_source(images):
         parts = list_parts(images)
         total: int | None = count_rows(parts)
@@ -121,11 +120,9 @@ def predict(
     else:
         listed = list_images(images)
         total = len(listed) if isinstance(listed, Sized) else None
-        if isinstance(listed, np.ndarray) and listed.shape[1:] == IMAGE_SHAPE and crop is None:
-            checked = check_images(listed)
-            prepared = ((f"image {i}", image, None) for i, image in enumerate(checked))
-        else:
-            prepared = iter_prepared(listed, crop=crop)
+        if isinstance(listed, np.ndarray):  # One answer, not one an image.
+            check_images(listed, shape=listed.shape[1:3] + (3,))
+        prepared = iter_prepared(listed, crop=crop)
     network = load_network(run, symmetric=symmetric, precision=precision)
     network.record["crop"] = crop
     return classify(network, prepared, batch_size=batch_size, total=total, progress=progress)
@@ -204,10 +201,10 @@ def identify_network(run: AnyNetwork, *, symmetric: bool | None = None) -> dict[
     record: dict[str, Any] = {"galclass": __version__}
     if is_model(run):
         _check_model(run)
-        precisions = sorted({layer.compute_dtype for layer in run.layers})
+        precisions = ", ".join(sorted({layer.compute_dtype for layer in run.layers}))
         record |= {"network": run.name, "sha256": weights_sha256(run.get_weights())}
-        record |= Calibration().record() | {"symmetric": bool(symmetric)}
-        return record | {"precision": ", ".join(precisions)}
+        record |= Calibration().record()
+        return record | {"symmetric": bool(symmetric), "precision": precisions}
     found = load_pretrained() if run is None else as_run(run)
     path = found.path / "model.keras"
     if not path.is_file():
@@ -225,22 +222,20 @@ def _check_model(model: "keras.Model") -> None:
     """Refuse a network of the user's own that would give wrong answers without a word."""
     from ..network._tensorflow import keras
 
-    expected = "expected one of ten classes for uint8 images of shape (69, 69, 3), see build_cnn"
+    shapes = IMAGE_SHAPE, (len(CLASS_NAMES),)
     if not getattr(model, "built", True) or not getattr(model, "inputs", None):
-        raise DataError(f"the network {model.name!r} is not built; {expected}")
-    shapes = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
-    if shapes != (IMAGE_SHAPE, (len(CLASS_NAMES),)):
-        raise DataError(f"the network {model.name!r} takes and gives {shapes}; {expected}")
-    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers[:3])
-    if model.inputs[0].dtype != "uint8" and not rescales:
-        raise DataError(
-            f"the network {model.name!r} takes {model.inputs[0].dtype} and does not rescale them, "
-            "as if its images were divided by 255; put keras.layers.Rescaling(1 / 255) first"
-        )
-    noise = np.random.default_rng(0).integers(0, 256, (4, *IMAGE_SHAPE), np.uint8)
-    rows = np.asarray(model(noise, training=False), np.float32)
-    if not (np.allclose(rows.sum(axis=1), 1, atol=1e-3) and rows.min() >= 0):
-        raise DataError(
-            f"the network {model.name!r} gives rows that are no probabilities, such as logits; "
-            "expected rows that sum to 1: end it with a softmax"
-        )
+        problem = "is not built"
+    elif (tuple(model.input_shape[1:]), tuple(model.output_shape[1:])) != shapes:
+        problem = f"takes {model.input_shape[1:]} and gives {model.output_shape[1:]}"
+    elif model.inputs[0].dtype != "uint8" and not any(
+        isinstance(layer, keras.layers.Rescaling) for layer in model.layers[:3]
+    ):
+        problem = "does not rescale its images; put keras.layers.Rescaling(1 / 255) first"
+    else:
+        noise = np.random.default_rng(0).integers(0, 256, (4, *IMAGE_SHAPE), np.uint8)
+        rows = np.asarray(model(noise, training=False), np.float32)
+        if np.allclose(rows.sum(axis=1), 1, atol=1e-3) and rows.min() >= 0:
+            return
+        problem = "gives no probabilities, such as logits; end it with a softmax"
+    expected = f"uint8 images of shape {IMAGE_SHAPE} and probabilities of ten classes"
+    raise DataError(f"the network {model.name!r} {problem}; expected {expected}, see build_cnn")

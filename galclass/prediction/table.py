@@ -16,15 +16,7 @@ from ..files import PathLike, whole_file
 if TYPE_CHECKING:
     from astropy.table import Table
 
-FORMATS = {
-    ".ecsv": "ascii.ecsv",
-    ".csv": "ascii.csv",
-    ".fits": "fits",
-    ".parquet": "parquet",
-    ".votable": "votable",
-    ".vot": "votable",
-    ".xml": "votable",
-}
+SUFFIXES = (".ecsv", ".csv", ".fits", ".parquet", ".xml")
 # Marks a class that is not there where a format has no nulls; astropy's own, 63, is less clear.
 NO_CLASS = 255
 
@@ -51,10 +43,9 @@ def to_table(
     }
     table = Table({"source": _names(sources)}, meta=meta)
     for name, values in measured.items():
-        if broken.any():
-            fill = NO_CLASS if values.dtype == np.uint8 else None
-            values = MaskedColumn(values, mask=broken, fill_value=fill)
-        table[name] = values
+        fill = NO_CLASS if values.dtype == np.uint8 else None
+        masked = MaskedColumn(values, mask=broken, fill_value=fill)
+        table[name] = masked if broken.any() else values
     table["error"] = np.array([_escaped(error) for error in errors], str)
     for name in ("class", "runner_up"):
         table[name].description = "0 to 9, index into CLASS_NAMES; figures count from 1"
@@ -68,7 +59,7 @@ def _names(sources: Sequence[Any]) -> NDArray[Any]:
     if any(isinstance(source, str) for source in sources):
         return np.array([_escaped(str(source)) for source in sources])
     missing = [source is None for source in sources]
-    filled = [0 if source is None else source for source in sources]
+    filled = [source or 0 for source in sources]
     return np.ma.array(filled, mask=missing) if any(missing) else np.array(filled)
 
 
@@ -78,7 +69,7 @@ def check_table(path: PathLike, *, overwrite: bool = False) -> Path:
     Parameters
     ----------
     path : str or path-like
-        Ends in ``.ecsv``, ``.csv``, ``.fits``, ``.parquet``, ``.votable``, ``.vot`` or ``.xml``.
+        Ends in ``.ecsv``, ``.csv``, ``.fits``, ``.parquet`` or ``.xml`` (VOTable).
     overwrite : bool, default False
         Whether the file may exist.
 
@@ -92,8 +83,8 @@ def check_table(path: PathLike, *, overwrite: bool = False) -> Path:
         Parquet is asked for, and pyarrow is not installed.
     """
     path = Path(path).expanduser()
-    if path.suffix.lower() not in FORMATS:
-        raise ParameterError(f"{path}: unknown kind of table, expected {', '.join(FORMATS)}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ParameterError(f"{path}: unknown kind of table, expected {', '.join(SUFFIXES)}")
     if path.is_dir() or (path.exists() and not overwrite):
         raise FileExistsError(f"{path} exists; choose another name, or overwrite a file of yours")
     existing = next(folder for folder in path.absolute().parents if folder.exists())
@@ -109,10 +100,8 @@ def require_pyarrow(path: PathLike) -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise MissingPackageError(
-            f"{path}: Parquet needs pyarrow, which is not installed; pip install pyarrow, or "
-            "choose .ecsv or .fits"
-        ) from error
+        how = "pip install pyarrow, or choose .ecsv or .fits"
+        raise MissingPackageError(f"{path}: Parquet needs pyarrow; {how}") from error
 
 
 def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> None:
@@ -134,31 +123,27 @@ def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> N
         The file cannot be written.
     """
     path = check_table(path, overwrite=overwrite)
-    kind = FORMATS[path.suffix.lower()]
+    writers = {".fits": _write_fits, ".parquet": _write_parquet, ".xml": _write_votable}
     with whole_file(path) as temporary:
-        if kind == "parquet":
-            _write_parquet(table, temporary)
-            return
-        if kind == "votable":
-            _write_votable(table, temporary)
-            return
-        if kind == "fits":  # Its text is ASCII, its metadata are not nested.
-            table = table.copy()
-            table.meta = {"GALCLASS": json.dumps(table.meta)}
-            for name in table.colnames:
-                if table[name].dtype.kind == "U":
-                    text = np.ma.filled(table[name], "")
-                    table[name] = [one.encode("ascii", "backslashreplace") for one in text]
-        table.write(temporary, format=kind)
+        writers.get(path.suffix.lower(), type(table).write)(table, temporary)
+
+
+def _write_fits(table: "Table", path: Path) -> None:
+    table = table.copy()  # Text is ASCII in FITS, metadata are not nested.
+    table.meta = {"GALCLASS": json.dumps(table.meta)}
+    for name in table.colnames:
+        if table[name].dtype.kind == "U":
+            text = np.ma.filled(table[name], "")
+            table[name] = [one.encode("ascii", "backslashreplace") for one in text]
+    table.write(path)
 
 
 def _write_votable(table: "Table", path: Path) -> None:
-    from astropy.io.votable import from_table
-    from astropy.io.votable.tree import Info
+    from astropy.io.votable import from_table, tree
 
     document = from_table(table)
     # Not as a description, which is wrapped, within a hash too.
-    info = Info(name="galclass", value=json.dumps(table.meta))
+    info = tree.Info(name="galclass", value=json.dumps(table.meta))
     document.get_first_table().infos.append(info)
     document.to_xml(str(path))
 
