@@ -23,7 +23,7 @@ VARIANTS = {
     "Adam instead of Muon": {"optimizer": "adam", "learning_rate": 0.001},
     "published dropout (0.5, 0.3)": {"dropout": 0.5, "dense_dropout": 0.3},
     "no symmetries": {"symmetries": False},
-    "no average of the weights": {"ema": 0.0},
+    "no average of the weights": {"averaging": 0.0},
     "no label smoothing": {"label_smoothing": 0.0},
     "constant learning rate": {"schedule": "constant", "warmup_epochs": 0.0},
     "float32": {"precision": "float32"},

@@ -60,6 +60,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "name": (str | None, Option(None, help="A galaxy in SDSS, such as M51.")),
     "note": (str, Option("", help="What the model card says of the galaxies.")),
     "notebook": (Path, Option("CNN_galaxies.ipynb", help="The notebook to execute.")),
+    "other": (str | None, Option(None, help="Other labelled galaxies: an HDF5 file, simulated.")),
     "out": (Path, Option(..., "--out", "-o", help="The folder to make.")),
     "out:data": (Path, Argument(..., help="HDF5 file to write.")),
     "out:figures": (Path | None, Option(None, "--out", "-o", help="Folder. Default: RUN/figures.")),
@@ -73,6 +74,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "run": (Path, Argument(..., help="A run folder.")),
     "run:network": (Path | None, Option(None, help="A run. Default: the pretrained network.")),
     "seed": (int, Option(0, min=0, help="Seed of everything random.")),
+    "seed:other": (int, Option(1, min=0, help="Of simulated galaxies; not the training's.")),
     "seeds": (int | None, Option(None, min=1, help="Number of seeds. Default: 5.")),
     "size": (Literal["page", "column"], Option("page", help="column: of a paper, with PDF.")),
     "source": (Path, Argument(..., help="A directory of images, Parquet files or HDF5.")),
@@ -162,11 +164,18 @@ def study(out: Path, data: str, n: int, **settings: Any) -> None:
     echo(f"{len(summary['seeds'])} runs, {summary['galaxies']:,} test galaxies, {out}")
 
 
-@command(app.command(), "run data:run symmetric")
-def evaluate(run: Path, data: str | None, symmetric: bool | None) -> None:
-    """Evaluate a run on its own test set again."""
-    galclass.evaluate(run, *galclass.load_run(run).load_data(data), symmetric=symmetric)
-    _print_metrics(run)
+@command(app.command(), "run data:run symmetric other n seed:other")
+def evaluate(
+    run: Path, data: str | None, symmetric: bool | None, other: str | None, **settings: int
+) -> None:
+    """Evaluate a run on its own test set again, or on other labelled galaxies."""
+    if other is None:
+        galclass.evaluate(run, *galclass.load_run(run).load_data(data), symmetric=symmetric)
+        _print_metrics(run)
+        return
+    dataset, name = galclass.load_data(other, **settings), Path(other).stem
+    metrics = galclass.evaluate(run, *dataset, symmetric=symmetric, other=name)
+    echo(dataset.origin, _headline(metrics), f"in {run / 'others' / name}.json", sep="\n")
 
 
 @command(app.command(), "run data:run")
@@ -277,14 +286,16 @@ def _check_new(path: Path, overwrite: bool, outside: Iterable[Path] = ()) -> Non
 
 def _print_metrics(path: Path) -> None:
     run = galclass.load_run(path)
-    metrics = run.metrics
-    low, high = metrics["accuracy_interval"]
     echo(*run.summary().pformat(max_lines=-1, max_width=-1), run.origin, sep="\n")
-    echo(
-        f"test accuracy {100 * metrics['accuracy']:.2f} % (95 % interval {100 * low:.1f} to "
+    echo(f"test {_headline(run.metrics)}\nrun folder: {path}")
+
+
+def _headline(metrics: dict[str, Any]) -> str:
+    low, high = metrics["accuracy_interval"]
+    return (
+        f"accuracy {100 * metrics['accuracy']:.2f} % (95 % interval {100 * low:.1f} to "
         f"{100 * high:.1f}), balanced accuracy {100 * metrics['balanced_accuracy']:.2f} %, "
-        f"macro-F1 {100 * metrics['macro_f1']:.2f} %, {metrics['galaxies']:,} galaxies\n"
-        f"run folder: {path}"
+        f"macro-F1 {100 * metrics['macro_f1']:.2f} %, {metrics['galaxies']:,} galaxies"
     )
 
 

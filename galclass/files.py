@@ -121,6 +121,10 @@ def read_npz(path: Path, *names: str, hint: str) -> dict[str, NDArray[Any]]:
         open(path, "rb") as file,
         np.load(file, allow_pickle=False) as arrays,
     ):
+        # Ours are not compressed: what would grow is not one of them.
+        size = sum(member.file_size for member in arrays.zip.infolist())
+        if size > path.stat().st_size:
+            raise ValueError(f"{size:,} bytes in a file of {path.stat().st_size:,}")
         return {name: arrays[name] for name in names or arrays.files}
 
 

@@ -7,10 +7,12 @@
 ``last.keras``        weights of the last epoch
 ``checkpoint/``       what resuming needs, while training is unfinished
 ``examples.npz``      a few training images, for the figures
+``seen.npz``          hashes of the images that it, or what it started from, was trained with
 ``predictions.npz``   test indices, true labels, probabilities
 ``metrics.json``      what they amount to, and the calibration of the probabilities
 ``mistakes.npz``      the images that are misclassified with the most confidence
 ``figures/``          what :func:`galclass.save_figures` plots
+``others/``           the same of other galaxies, see :func:`galclass.evaluate`
 """
 
 import csv
@@ -94,6 +96,29 @@ class Run:
     def examples(self) -> dict[str, NDArray[Any]]:
         """dict of ndarray : ``images`` uint8 (n, 69, 69, 3) and ``labels`` (n,)."""
         return self._arrays("examples", "images", "labels")
+
+    @cached_property
+    def seen(self) -> NDArray[np.uint64]:
+        """ndarray of uint64 : hashes of all training and validation images, sorted.
+
+        Those of the run that it started from, too; as :func:`galclass.data.split.hash_images` has
+        them.
+        """
+        return read_npz(self.path / "seen.npz", "hashes", hint="galclass train")["hashes"]
+
+    def is_independent(self, origin: Origin, hashes: NDArray[np.uint64]) -> bool:
+        """Whether galaxies are others than the run's, as far as names and hashes tell.
+
+        Images of Galaxy10's galaxies that were made anew have other hashes: where no image is the
+        same, a name like Galaxy10, or none, is taken as a sign of the same galaxies.
+        """
+        record, names = self.manifest, list[str]()
+        while record:
+            names.append(record["origin"]["name"].lower())
+            record = record.get("start")
+        named = origin.kind == "arrays" or origin.name.lower().startswith("galaxy10")
+        galaxy10 = named and any(name.startswith("galaxy10") for name in names)
+        return not galaxy10 or bool(np.isin(hashes, self.seen).any())
 
     @cached_property
     def mistakes(self) -> dict[str, NDArray[Any]]:

@@ -20,6 +20,9 @@ OVERALL = {
     "reweighted_accuracy": "Accuracy at the public class mix",
 }
 SIMULATED = "**The galaxies are simulated, not observed; so all numbers hold for simulated ones.**"
+DEPENDENT = (
+    "**They may be the same galaxies in other pixels: the test figures are then not independent.**"
+)
 CORRECTED = """
 All other numbers here hold after a correction for the public Galaxy10's mix of classes, of strength
 {strength:.1f}, chosen on the validation galaxies. Without it: {values}.
@@ -48,7 +51,7 @@ def model_card(run: Run | PathLike) -> str:
     manifest, metrics, origin, packed = run.manifest, run.metrics, run.origin, ""
     if metrics["uncorrected"]:
         values = [
-            f"{name.lower()} {_percent(metrics['uncorrected'][key])}"
+            f"{name[0].lower()}{name[1:]} {_percent(metrics['uncorrected'][key])}"
             for key, name in OVERALL.items()
         ]
         packed = CORRECTED.format(**metrics["public_mix"], values=", ".join(values))
@@ -67,6 +70,8 @@ def model_card(run: Run | PathLike) -> str:
         index=_index(run),
         simulated=SIMULATED if origin.simulated else "",
         note=manifest.get("note", ""),
+        started=_started(manifest.get("start")),
+        epochs=f"{manifest['epochs']} epoch{'s' * (manifest['epochs'] > 1)}",
         rounded="Weights are rounded to half precision." if manifest.get("packed") else "",
         averaged="Probabilities are averaged over the eight symmetries." * metrics["symmetric"],
         overall=_table(("metric", "value", "interval"), rows),
@@ -76,7 +81,16 @@ def model_card(run: Run | PathLike) -> str:
         failures=_failures(metrics, manifest["class_counts"]),
         figures="\n\n".join(["## Figures" if figures else "", *figures]),
     )
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    text = re.sub(" *\n *", "\n", re.sub(" {2,}", " ", text))  # Of fields that are empty.
+    return re.sub("\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _started(start: dict[str, Any] | None) -> str:
+    """What the training started from, in words."""
+    if not start:
+        return ""
+    text = f"Training started from a run (`{start['recipe_name']}`) of `{start['origin']['name']}`."
+    return text if start["independent"] else f"{text} {DEPENDENT}"
 
 
 def _index(run: Run) -> str:

@@ -1,6 +1,8 @@
 """A run measured on its own galaxies: what it amounts to, and its files."""
 
+import re
 import warnings
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.arrays import Images, check_images, check_labels
 from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
+from ..data.split import hash_images
+from ..errors import ParameterError, RunError
 from ..files import PathLike, whole_file, write_json, write_npz
 from ..network.calibration import (
     Calibration,
@@ -140,6 +144,7 @@ def evaluate(
     origin: Origin | None = None,
     *,
     symmetric: bool | None = None,
+    other: str | None = None,
 ) -> dict[str, Any]:
     """Measure a run on its own test galaxies and write the result into its folder.
 
@@ -150,9 +155,12 @@ def evaluate(
     labels : ndarray of int, shape (N,)
         The same galaxies, in the same order, as for training.
     origin : Origin, optional
-        Not used, the run has its own; so that ``evaluate(run, *data)`` works.
+        Of other galaxies; the run's own are known.
     symmetric : bool, optional
         Average the probabilities over the eight symmetries. Default: as the run's recipe says.
+    other : str, optional
+        The galaxies are not the run's, and this is their name: all of them are classified, with
+        the run's calibration as :func:`galclass.predict` does it, and measured.
 
     Returns
     -------
@@ -180,15 +188,23 @@ def evaluate(
         Also in ``metrics.json``; the probabilities, not calibrated, are in ``predictions.npz``, the
         most confident mistakes in ``mistakes.npz``, and the model card in ``README.md``.
 
+        Of other galaxies: as ``compute_metrics``, and ``symmetric``, ``calibrated``, ``origin`` and
+        ``independent`` (whether they are none of those that the run was trained on, as far as
+        their name tells); in ``others/NAME.json``, the calibrated probabilities in
+        ``others/NAME.npz``. The files of the run's own test stay as they are.
+
     Raises
     ------
     RunError
-        No run, or the galaxies are not its.
+        No run, or the galaxies are not its; or some of the others are those it was trained with.
+    ParameterError
+        `other` is no name of a file.
 
     Warns
     -----
     UserWarning
-        No test galaxy is of some class.
+        No test galaxy is of some class; or the other galaxies may be those of the training, in
+        other pixels.
 
     Examples
     --------
@@ -202,6 +218,8 @@ def evaluate(
     True
     """
     run = as_run(run)
+    if other is not None:
+        return _evaluate_others(run, images, labels, origin, symmetric, other)
     metrics, predictions, mistakes = measure(run, images, labels, symmetric=symmetric)
     absent = [c for c, row in enumerate(metrics["classes"]) if not row["support"]]
     if absent:
@@ -214,6 +232,49 @@ def evaluate(
     if not run.manifest.get("packed"):
         write_npz(run.path / "mistakes.npz", **mistakes)
     write_results(run, metrics)
+    return metrics
+
+
+def _evaluate_others(
+    run: Run,
+    images: ArrayLike,
+    labels: ArrayLike,
+    origin: Origin | None,
+    symmetric: bool | None,
+    name: str,
+) -> dict[str, Any]:
+    from ..network.probabilities import predict_proba
+
+    images = check_images(images)
+    labels = check_labels(labels, len(images))
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ParameterError(f"other={name!r}, expected a name of letters, digits, _ . and -")
+    origin, hashes = origin or Origin.of_arrays(images, labels), hash_images(images)
+    if leaked := int(np.isin(hashes, run.seen).sum()):
+        raise RunError(
+            f"{run.path} was trained with {leaked:,} of these {len(images):,} galaxies, expected "
+            "none; leave them out, or give the run's own galaxies without `other`"
+        )
+    independent = run.is_independent(origin, hashes)
+    if not independent:
+        warnings.warn(
+            f"{origin.name} may hold the galaxies of the training in other pixels: the figures are "
+            "then not independent",
+            stacklevel=3,
+        )
+    symmetric = run.symmetric if symmetric is None else bool(symmetric)
+    raw = predict_proba(run.load_model(), images, symmetric=symmetric)
+    probabilities = run.calibration.apply(raw)
+    metrics = {
+        "origin": asdict(origin),
+        "independent": independent,
+        "symmetric": symmetric,
+        **compute_metrics(labels, probabilities),
+        "calibrated": compute_calibration(labels, probabilities),
+    }
+    folder = run.path / "others"
+    write_npz(folder / f"{name}.npz", labels=labels, probabilities=probabilities)
+    write_json(folder / f"{name}.json", metrics)
     return metrics
 
 

@@ -67,7 +67,8 @@ def pack(
     digest = weights_sha256(variable.numpy() for variable in model.trainable_variables)
     manifest = {**run.manifest, "packed": True, "weights_sha256": {"model": digest}}
     write_json(out / "manifest.json", {**manifest, "note": note} if note else manifest)
-    shutil.copyfile(run.path / "history.csv", out / "history.csv")
+    for name in ("history.csv", "seen.npz"):
+        shutil.copyfile(run.path / name, out / name)
     packed = load_run(out)
     measured = measure(packed, images, labels)
     write_npz(out / "predictions.npz", **measured.predictions)

@@ -7,7 +7,7 @@ import numpy as np
 from ..data.arrays import Images, Labels
 from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_NAMES
-from ..data.split import split_record
+from ..data.split import hash_images, split_record
 from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike
 from ..run import Run, as_run, best_epoch, weights_sha256
@@ -21,10 +21,10 @@ HALF_TOLERANCE = 0.02
 
 # What model, galaxies and history do not determine, keys of each part of the run.
 UNKNOWABLE = {
-    "manifest.json": "galclass versions earlier device threads precision wall_time_s "
-    "images_per_second seed start recipe_name note",
+    "manifest.json": "galclass versions earlier device threads precision precision_reason "
+    "wall_time_s images_per_second seed start recipe_name note",
     "manifest.json, recipe": "batch_size optimizer learning_rate schedule warmup_epochs "
-    "weight_decay label_smoothing ema symmetries symmetric_prediction",
+    "weight_decay label_smoothing averaging symmetries symmetric_prediction",
     "history.csv": "loss accuracy",
 }
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
@@ -153,6 +153,9 @@ def _check_epochs(run: Run, images: Images, labels: Labels, _: Origin) -> list[s
 
 def _check_results(run: Run, images: Images, labels: Labels, _: Origin) -> list[str]:
     saved, symmetric = run.predictions, run.metrics.get("symmetric")
+    train, validation, _ = run.split(images, labels)
+    own = np.unique(hash_images(images)[np.concatenate([train, validation])])
+    seen = np.intersect1d(run.seen, own) if run.manifest.get("start") else run.seen
     metrics, predictions, mistakes = measure(run, images, labels, symmetric=symmetric)
     lines = _differences("predictions.npz", saved, predictions, TOLERANCE)
     if lines:
@@ -163,10 +166,11 @@ def _check_results(run: Run, images: Images, labels: Labels, _: Origin) -> list[
         # Of near ties among the saved probabilities, which comes first depends on the last bits.
         mistakes = mistakes if lines else find_mistakes(images, saved)
         lines += _differences("mistakes.npz", run.mistakes, mistakes, TOLERANCE)
-        train = run.split(images, labels).train
         first = train[np.unique(labels[train], return_index=True)[1]]
         examples = {"images": images[first], "labels": labels[first]}
         lines += _differences("examples.npz", run.examples, examples)
+    if not np.array_equal(seen, own):
+        lines.append(f"seen.npz: {len(seen)} hashes, which are not those of the {len(own)} images")
     return lines + _differences("metrics.json", run.metrics, metrics, TOLERANCE)
 
 

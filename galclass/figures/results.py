@@ -3,18 +3,22 @@
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from ..data.arrays import Images, Labels, check_images, check_labels
-from ..data.dataset import Origin
+from ..data.dataset import SIMULATED_FRACTIONS, Origin
 from ..data.galaxy10 import CLASS_NAMES, PUBLISHED_RECALL
 from ..data.images import ImageLike, iter_prepared
-from ..errors import DataError
+from ..data.simulate import simulate_galaxy10
+from ..data.split import hash_images
+from ..errors import DataError, ParameterError
 from ..evaluation.metrics import FEW, compute_calibration, reliability, share_interval
 from ..files import PathLike
 from ..network.calibration import Calibration
@@ -373,3 +377,66 @@ def plot_predictions(
                 bars.text(1, b, label, va="center", size=7, in_layout=False)
             bars.set(xlim=(0, 100), ylim=(2.6, -0.6))
     return axes[0].figure
+
+
+def plot_simulated_accuracy(
+    run: Run, n: int = 1000, *, seed: int | None = None, size: Size = "page"
+) -> Figure:
+    """Show accuracy against signal-to-noise and inclination of simulated galaxies.
+
+    Parameters
+    ----------
+    run : Run
+    n : int, default 1000
+        Galaxies to simulate and classify, with the mix of classes of ``load_data("simulated")``.
+    seed : int, optional
+        Of the simulation. Default: one more than that of the run's galaxies, else 1.
+    size : {"page", "column"}
+        For a page (8 inches wide) or a column of a paper (3.5 inches).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Points are the accuracy, in bins of equally many galaxies, with Wilson's 95 % interval; the
+        right panel has the spirals alone.
+
+    Raises
+    ------
+    ParameterError
+        The run was trained with some of these galaxies.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> from galclass.figures.results import plot_simulated_accuracy
+    >>> run = galclass.load_run("runs/mine")
+    >>> plot_simulated_accuracy(run, 50).savefig("simulated_accuracy.png")
+    """
+    from ..prediction.predict import predict
+
+    seed = (run.origin.seed or 0) + 1 if seed is None else seed
+    mix = {"class_fractions": SIMULATED_FRACTIONS, "return_parameters": True}
+    images, labels, parameters = simulate_galaxy10(n, seed, **mix)
+    if np.isin(hash_images(images), run.seen).any():
+        raise ParameterError(f"seed={seed} gives galaxies of the run's training; give another")
+    right = np.asarray(predict(images, run=run)["class"]) == labels
+    origin = replace(Origin.of_arrays(images, labels), kind="simulated", seed=seed)
+    spirals = parameters["kind"] == "spiral"
+    panels = (
+        (parameters["signal_to_noise"], right, "signal-to-noise in r", "all galaxies"),
+        (parameters["inclination"][spirals], right[spirals], "inclination (degrees)", "spirals"),
+    )
+    with canvas(size, 0.3, 4, origin=origin) as figure:
+        axes = figure.subplots(1, 2, sharey=True)
+        for ax, (values, good, name, which) in zip(axes, panels, strict=True):
+            for part in filter(len, np.array_split(np.argsort(values, kind="stable"), 5)):
+                x, y = np.median(values[part]), 100 * good[part].mean()
+                interval = 100 * np.array(share_interval(int(good[part].sum()), len(part)))
+                bars = np.abs([values[part[[0, -1]]] - x, interval - y])[..., None]
+                ax.errorbar(x, y, xerr=bars[0], yerr=bars[1], fmt="o", color=BLUE, mfc="white")
+            ax.grid(axis="y")
+            ax.set(xlabel=name, title=f"{which}: {len(good):,}", ylim=(-2, 103))
+        axes[0].set(xscale="log", ylabel="accuracy (%)")
+        axes[0].xaxis.set_major_formatter(ScalarFormatter())
+        axes[0].xaxis.set_minor_formatter(NullFormatter())
+    return figure

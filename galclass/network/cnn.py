@@ -109,7 +109,9 @@ def build_cnn(
         }
 
     layers = keras.layers
-    convolution = partial(layers.Conv2D, kernel_size=3, activation="relu", dtype=policy)
+    # Whatever the user's Keras settings say.
+    last = {"dtype": policy, "data_format": "channels_last"}
+    convolution = partial(layers.Conv2D, kernel_size=3, activation="relu", **last)
     dense = partial(layers.Dense, activation="tanh", dtype=policy)
     model = keras.Sequential(name="galclass_cnn")
     model.add(keras.Input(input_shape, dtype="uint8", name="images"))
@@ -117,9 +119,9 @@ def build_cnn(
     for b, block in enumerate(filters, 1):
         for c, width in enumerate(block, 1):
             model.add(convolution(width, name=f"conv{b}_{c}", **kernel()))
-        model.add(layers.MaxPooling2D(2, dtype=policy, name=f"pool{b}"))
+        model.add(layers.MaxPooling2D(2, name=f"pool{b}", **last))
     model.add(layers.Dropout(dropout, seed=next(seeds), dtype=policy, name="dropout"))
-    model.add(layers.Flatten(dtype=policy, name="flatten"))
+    model.add(layers.Flatten(name="flatten", **last))
     for d, width in enumerate(dense_units, 1):
         model.add(dense(width, name=f"dense{d}", **kernel()))
         model.add(layers.Dropout(dense_dropout, seed=next(seeds), dtype=policy, name=f"dropout{d}"))

@@ -40,12 +40,12 @@ def choose_precision(precision: Precision = "auto") -> Precision:
         raise ParameterError(
             f"unknown precision {precision!r}, expected one of {get_args(Precision)}"
         )
-    if precision != "auto":
-        return precision
-    if details := _gpu():
-        major = details.get("compute_capability", (0, 0))[0]
-        return "bfloat16" if major >= 8 else "float16" if major == 7 else "float32"
-    return _fastest_on_cpu()
+    return _best()[0] if precision == "auto" else precision
+
+
+def explain_precision(precision: Precision) -> str:
+    """Why :func:`choose_precision` takes what it does, as a manifest records it."""
+    return _best()[1] if precision == "auto" else "asked for"
 
 
 def describe_device() -> str:
@@ -82,10 +82,16 @@ def _gpu() -> dict[str, Any]:
 
 
 @functools.cache
-def _fastest_on_cpu() -> Precision:
+def _best() -> tuple[Precision, str]:
+    if details := _gpu():
+        major, minor = details.get("compute_capability", (0, 0))
+        reason = f"GPU of compute capability {major}.{minor}"
+        return "bfloat16" if major >= 8 else "float16" if major == 7 else "float32", reason
     # Measured, since a processor's flags do not tell whether oneDNN is on and may use them. The
     # margin keeps float32 where the two differ by less than the clock does.
-    return "bfloat16" if _seconds("bfloat16") < 0.8 * _seconds("float32") else "float32"
+    half, full = _seconds("bfloat16"), _seconds("float32")
+    reason = f"a convolution took {1000 * half:.1f} ms in bfloat16, {1000 * full:.1f} in float32"
+    return "bfloat16" if half < 0.8 * full else "float32", reason
 
 
 def _seconds(dtype: str) -> float:

@@ -121,7 +121,7 @@ def predict(
         listed = list_images(images)
         total = len(listed) if isinstance(listed, Sized) else None
         if isinstance(listed, np.ndarray):  # One answer, not one an image.
-            check_images(listed, shape=listed.shape[1:3] + (3,))
+            check_images(listed, shape=(*listed.shape[1:3], 3))
         prepared = iter_prepared(listed, crop=crop)
     network = load_network(run, symmetric=symmetric, precision=precision)
     network.record["crop"] = crop

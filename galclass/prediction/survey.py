@@ -132,10 +132,9 @@ def predict_survey(
         missing = _missing(out, parts)
         worker = {"run": run, "folder": out, "symmetric": symmetric, "crop": crop}
         worker |= {"precision": settings["precision"] or "float32", "batch_size": batch_size}
-        finished = _classify_parts(worker, missing, engine, workers)
         total, done = count_rows(parts), count_rows(parts) - count_rows(missing)
         with tqdm(total=total, initial=done, unit="image", disable=not progress) as bar:
-            for count in finished:
+            for count in _classify_parts(worker, missing, engine, workers):
                 bar.update(count)
         remove_leftovers(out)
     if lacking := _missing(out, missing):

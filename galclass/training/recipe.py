@@ -14,7 +14,7 @@ COUNTS = ("epochs", "batch_size")
 SWITCHES = ("symmetries", "symmetric_prediction")
 CHOICES = {"optimizer": ("adam", "muon"), "schedule": ("constant", "cosine")}
 LIMITS = dict.fromkeys(("learning_rate", "warmup_epochs", "l2", "weight_decay"), inf)
-LIMITS |= dict.fromkeys(("dropout", "dense_dropout", "label_smoothing", "ema"), 1.0)
+LIMITS |= dict.fromkeys(("dropout", "dense_dropout", "label_smoothing", "averaging"), 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Recipe:
     schedule : {"constant", "cosine"}
         ``"cosine"`` falls to zero at the last epoch (Loshchilov & Hutter 2017, arXiv 1608.03983).
     warmup_epochs : float, default 0
-        Linear rise of the learning rate from zero.
+        Linear rise of the learning rate from zero; at most half of the training.
     l2 : float, default 0
         L2 penalty on every kernel but the output's.
     weight_decay : float, default 0
@@ -42,9 +42,11 @@ class Recipe:
         Dropped fractions, see :func:`galclass.build_cnn`; the published ones by default.
     label_smoothing : float, default 0
         Weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv 1512.00567).
-    ema : float, default 0
-        Decay, a step, of the exponential moving average of the weights, which is what is
-        validated and kept; 0: none.
+    averaging : float, default 0
+        Memory of the moving average of the weights, which is what is validated and kept, as a
+        share of the steps so far: at step t its decay is (1 + t) / (1 + t + 1 / averaging), so that
+        at the end it holds about that last share of the training, however long this is
+        (polynomial decay, Shamir & Zhang 2013, arXiv 1212.1824); 0: none.
     symmetries : bool, default False
         Whether each training image goes through a random one of the eight symmetries, a
         new one each epoch.
@@ -63,8 +65,8 @@ class Recipe:
     >>> own = galclass.Recipe(epochs=20, schedule="cosine", warmup_epochs=1, symmetries=True)
     >>> own.learning_rate
     0.001
-    >>> replace(galclass.RECIPES["default"], ema=0.99).ema
-    0.99
+    >>> replace(galclass.RECIPES["default"], averaging=0.2).averaging
+    0.2
 
     ``galclass.train(images, labels, recipe=own, out="runs/own")`` follows it.
     """
@@ -80,7 +82,7 @@ class Recipe:
     dropout: float = 0.5
     dense_dropout: float = 0.3
     label_smoothing: float = 0.0
-    ema: float = 0.0
+    averaging: float = 0.0
     symmetries: bool = False
     symmetric_prediction: bool = False
 
@@ -122,7 +124,7 @@ RECIPES = {
         dropout=0.25,
         dense_dropout=0.1,
         label_smoothing=0.05,
-        ema=0.998,
+        averaging=1 / 9,
         symmetries=True,
         symmetric_prediction=True,
     ),

@@ -86,10 +86,9 @@ class Session:
             penalty = sum(self.model.losses, 0.0)
             loss = self.optimizer.scale_loss(tf.reduce_mean(smoothed) + penalty)
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        if recipe.ema:
+        if recipe.averaging:
             steps = tf.cast(self.optimizer.iterations, tf.float32)
-            # Short memory at first, so that the random start is forgotten.
-            decay = tf.minimum(recipe.ema, (1 + steps) / (10 + steps))
+            decay = (1 + steps) / (1 + steps + 1 / recipe.averaging)
             for mean, variable in zip(self.kept.trainable_variables, variables, strict=True):
                 mean.assign_sub((1 - decay) * (mean - variable))
         # Reported as in validation, without the smoothing of the labels.
@@ -135,7 +134,7 @@ class Session:
         return tf.constant(images), tf.constant(self.labels[indices], tf.int32)
 
     def _validate(self) -> dict[str, float]:
-        if not self.recipe.ema:
+        if not self.recipe.averaging:
             _assign(self.kept.trainable_variables, self.model.trainable_variables)
         part = self.parts.validation
         probabilities = predict_proba(self.kept, self.images, part)
@@ -211,7 +210,7 @@ def _assign(variables: Sequence[keras.Variable], values: Sequence[Any]) -> None:
 def _optimizer(recipe: Recipe, steps: int, precision: Precision) -> keras.optimizers.Optimizer:
     rate: Any = recipe.learning_rate
     if recipe.schedule == "cosine":
-        warmup = round(recipe.warmup_epochs * steps)
+        warmup = min(round(recipe.warmup_epochs * steps), recipe.epochs * steps // 2)
         rate = keras.optimizers.schedules.CosineDecay(
             0.0 if warmup else rate,
             max(recipe.epochs * steps - warmup, 1),

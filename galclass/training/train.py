@@ -7,16 +7,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import __version__
 from ..data.arrays import Images, Labels, check_images, check_integer, check_labels
-from ..data.dataset import Origin
+from ..data.dataset import Dataset, Origin
 from ..data.galaxy10 import CLASS_NAMES
-from ..data.split import split_record
+from ..data.split import Split, hash_images, split_record
 from ..errors import DataError, ParameterError, RunError
 from ..files import LOCK, PathLike, locked, remove_leftovers, write_json, write_npz
 from ..network import hardware
@@ -27,6 +27,7 @@ from .session import Session
 RATES = ("l2", "dropout", "dense_dropout")  # of a recipe, which belong to its network
 # What makes a run this one, and what it ran on.
 IDENTITY = ("recipe", "seed", "split", "origin", "network", "start")
+KEPT = ("precision", "precision_reason", "earlier")  # from before, where a run is resumed
 MACHINE = ("galclass", "versions", "device", "threads")
 
 
@@ -72,7 +73,7 @@ def train(
         See :func:`galclass.network.hardware.choose_precision`.
     start : Run or path-like, optional
         A finished run whose best weights training starts from (fine-tuning). Default: random
-        weights.
+        weights. None of the test galaxies may be one that it was trained or validated on.
     resume : bool, default False
         Resume the run in `out`, if there is one; a finished one is returned as it is.
     overwrite : bool, default False
@@ -96,7 +97,14 @@ def train(
         Unknown recipe, split or precision, or a number out of range.
     RunError
         `out` already exists, holds another run than the one to resume, is in use by another
-        process, or cannot be written; `start` is no finished run; or training diverged.
+        process, or cannot be written; `start` is no finished run, or was trained on galaxies of
+        the test set; or training diverged.
+
+    Warns
+    -----
+    UserWarning
+        `start` was trained on Galaxy10, and these may be the same galaxies in other pixels, so
+        that the test figures are not independent; the manifest and the model card say so, too.
 
     Examples
     --------
@@ -109,24 +117,23 @@ def train(
     ('complete', 1)
     """
     out = Path(out).expanduser()
-    images = check_images(images)
-    labels = check_labels(labels, len(images))
-    if labels.min() == labels.max():
-        raise DataError(f"all galaxies are of class {labels[0]}, expected two classes or more")
+    images, labels, origin = _check_data(images, labels, origin)
     name, recipe = _check_recipe(recipe, epochs)
-    weights, started = _read_start(start)
     parts, split_of = split_record(labels, split)
+    hashes = hash_images(images)
+    weights, seen, started = _read_start(start, origin, hashes, parts)
     manifest = {
         "galclass": __version__,
         "status": "training",
         "recipe_name": name,
         "recipe": asdict(recipe),
         "seed": check_integer(seed, "seed", 0),
-        "origin": asdict(_check_origin(origin, images, labels)),
+        "origin": asdict(origin),
         "split": split_of,
         "network": {"classes": len(CLASS_NAMES), **{key: getattr(recipe, key) for key in RATES}},
         "start": started,
         "precision": hardware.choose_precision(precision),
+        "precision_reason": hardware.explain_precision(precision),
         "device": hardware.describe_device(),
         # Sums are split among them, so that the last bits of the weights depend on their number.
         "threads": hardware.count_threads(),
@@ -136,9 +143,8 @@ def train(
     with locked(out), _deterministic(), _told_how_to_resume(out, recipe.epochs):
         if _open_folder(out, manifest, precision, resume, overwrite):
             return load_run(out)
-        # One training image of each class, for figures that need no data file.
-        shown = parts.train[np.unique(labels[parts.train], return_index=True)[1]]
-        write_npz(out / "examples.npz", images=images[shown], labels=labels[shown])
+        write_npz(out / "seen.npz", hashes=seen)
+        _write_examples(out, images, labels, parts.train)
         settings = (recipe, manifest["network"], manifest["seed"], manifest["precision"])
         session = Session(*settings, parts, images, labels)
         session.start(weights)
@@ -162,24 +168,60 @@ def _check_recipe(recipe: str | Recipe, epochs: int | None) -> tuple[str, Recipe
     return name, recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
-def _check_origin(origin: Origin | None, images: Images, labels: Labels) -> Origin:
-    """The origin that is given, with the hash and number of these galaxies."""
+def _check_data(images: ArrayLike, labels: ArrayLike, origin: Origin | None) -> Dataset:
+    """Galaxies to train on; the origin that is given gets their hash and number."""
+    images = check_images(images)
+    labels = check_labels(labels, len(images))
+    if labels.min() == labels.max():
+        raise DataError(f"all galaxies are of class {labels[0]}, expected two classes or more")
     if not isinstance(origin, Origin | None):
         raise ParameterError(f"origin={origin!r}, expected the one that load_data gives, or None")
     found = Origin.of_arrays(images, labels)
-    return replace(origin or found, sha256=found.sha256, galaxies=found.galaxies)
+    origin = replace(origin or found, sha256=found.sha256, galaxies=found.galaxies)
+    return Dataset(images, labels, origin)
 
 
-def _read_start(run: Run | PathLike | None) -> tuple[list[NDArray[np.float32]], Any]:
-    """Weights to start from, and their record for the manifest."""
+class Start(NamedTuple):
+    """Weights to start from, if any; hashes of what is then seen; and the manifest's record."""
+
+    weights: list[NDArray[np.float32]]
+    seen: NDArray[np.uint64]
+    record: dict[str, Any] | None
+
+
+def _read_start(
+    run: Run | PathLike | None, origin: Origin, hashes: NDArray[np.uint64], parts: Split
+) -> Start:
+    seen = hashes[np.concatenate([parts.train, parts.validation])]
     if run is None:
-        return [], None
+        return Start([], np.unique(seen), None)
     run = as_run(run)
     if run.manifest.get("status") != "complete":
         raise RunError(f"{run.path} is unfinished, expected a finished run; resume it first")
+    if leaked := int(np.isin(hashes[parts.test], run.seen).sum()):
+        raise RunError(
+            f"{run.path} was trained with {leaked:,} of the {len(parts.test):,} test galaxies, "
+            f"expected none; give its split ({run.manifest['split']['protocol']!r}) if the "
+            "galaxies are the same, else other galaxies"
+        )
     weights = [variable.numpy() for variable in run.load_model().trainable_variables]
-    record = {key: run.manifest[key] for key in ("recipe_name", "seed", "origin")}
-    return weights, {**record, "weights_sha256": weights_sha256(weights)}
+    keys = ("recipe_name", "seed", "origin", "split", "start")
+    record = {key: run.manifest.get(key) for key in keys}
+    record |= {"weights_sha256": weights_sha256(weights)}
+    record |= {"independent": run.is_independent(origin, hashes)}
+    if not record["independent"]:
+        warnings.warn(
+            f"{run.path.name} was trained on Galaxy10, and {origin.name} may hold the same "
+            "galaxies in other pixels: the test figures are then not independent",
+            stacklevel=3,
+        )
+    return Start(weights, np.union1d(seen, run.seen), record)
+
+
+def _write_examples(out: Path, images: Images, labels: Labels, train: NDArray[np.int64]) -> None:
+    """One training image of each class, for figures that need no data file."""
+    shown = train[np.unique(labels[train], return_index=True)[1]]
+    write_npz(out / "examples.npz", images=images[shown], labels=labels[shown])
 
 
 @contextlib.contextmanager
@@ -209,7 +251,7 @@ def _open_folder(
         if before.get("status") == "complete":
             shutil.rmtree(out / "checkpoint", ignore_errors=True)
             return True
-        manifest |= {key: before[key] for key in ("precision", "earlier") if key in before}
+        manifest |= {key: before[key] for key in KEPT if key in before}
         if was := {key: before.get(key) for key in MACHINE if before.get(key) != manifest[key]}:
             manifest["earlier"] = [*before.get("earlier", []), was]
             warnings.warn(
