@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from galclass import evaluate, load_data, load_run, train
-from galclass.data.dataset import Dataset, write_data
+from galclass.data.dataset import Dataset, Origin, write_data
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +52,20 @@ def measured(trained, images_of_brightness, tmp_path_factory):
     run = load_run(out)
     evaluate(run, *images_of_brightness)
     return run
+
+
+@pytest.fixture(scope="session")
+def measured_data(images_of_brightness, tmp_path_factory):
+    """The file of that run's galaxies."""
+    path = tmp_path_factory.mktemp("galaxies") / "galaxies.h5"
+    origin = Origin.of_arrays(*images_of_brightness)
+    return write_data(path, Dataset(*images_of_brightness, origin)) or path
+
+
+@pytest.fixture
+def copied(measured, tmp_path):
+    """A copy of that run, to be changed."""
+    return load_run(shutil.copytree(measured.path, tmp_path / "copied"))
 
 
 @pytest.fixture(scope="session")

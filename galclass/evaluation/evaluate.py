@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.arrays import Images, check_images, check_labels
+from ..data.arrays import Images, Labels, check_images, check_labels
 from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
 from ..data.split import hash_images
@@ -72,19 +72,12 @@ def measure(
     plain = predict_proba(model, images, test)
     raw = predict_proba(model, images, test, symmetric=True) if symmetric else plain
     probabilities = predict_proba(model, images, validation, symmetric=symmetric)
-    calibration, corrected, public_mix, note = Calibration(), None, None, None
-    if len(validated) < FEWEST:
-        note = f"not fitted: {len(validated)} validation galaxies, expected {FEWEST} or more"
-    elif (probabilities.argmax(axis=1) == validated).all():
-        note = "not fitted: all validation galaxies are correctly classified"
-    else:
-        calibration = Calibration(fit_temperature(validated, probabilities))
-        if counts.all() and np.bincount(validated, minlength=len(counts)).all():
-            tempered = calibration.apply(probabilities)
-            strength = choose_prior_strength(validated, tempered, counts, CLASS_COUNTS)
-            shift = log_prior_shift(counts, CLASS_COUNTS, strength=strength)
-            corrected = Calibration(calibration.temperature, tuple(shift.tolist()))
-            public_mix = {"strength": strength, **headline(truth, corrected.apply(raw))}
+    temperature, strength, note = _fit(validated, probabilities, counts)
+    calibration, corrected, public_mix = Calibration(temperature), None, None
+    if strength is not None:
+        shift = log_prior_shift(counts, CLASS_COUNTS, strength=strength)
+        corrected = Calibration(temperature, tuple(shift.tolist()))
+        public_mix = {"strength": strength, **headline(truth, corrected.apply(raw))}
     # A packed run's probabilities are corrected for the public mix, a run's are as they are.
     packed = bool(run.manifest.get("packed"))
     applied = corrected if packed else None
@@ -104,6 +97,22 @@ def measure(
         metrics["last_epoch"] = headline(truth, predict_proba(run.load_model("last"), images, test))
     predictions = {"indices": test, "labels": truth, "probabilities": raw}
     return Measurement(metrics, predictions, find_mistakes(images, predictions))
+
+
+def _fit(
+    labels: Labels, probabilities: NDArray, counts: NDArray
+) -> tuple[float, float | None, str | None]:
+    """Temperature and prior strength of validation galaxies, and a note where there is no fit."""
+    if len(labels) < FEWEST:
+        note = f"not fitted: {len(labels)} validation galaxies, expected {FEWEST} or more"
+        return 1.0, None, note
+    if (probabilities.argmax(axis=1) == labels).all():
+        return 1.0, None, "not fitted: all validation galaxies are correctly classified"
+    temperature, strength = fit_temperature(labels, probabilities), None
+    if counts.all() and np.bincount(labels, minlength=len(counts)).all():
+        tempered = Calibration(temperature).apply(probabilities)
+        strength = choose_prior_strength(labels, tempered, counts, CLASS_COUNTS)
+    return temperature, strength, None
 
 
 def find_mistakes(

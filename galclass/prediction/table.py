@@ -125,7 +125,10 @@ def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> N
     path = check_table(path, overwrite=overwrite)
     writers = {".fits": _write_fits, ".parquet": _write_parquet, ".xml": _write_votable}
     with whole_file(path) as temporary:
-        writers.get(path.suffix.lower(), type(table).write)(table, temporary)
+        if writer := writers.get(path.suffix.lower()):
+            writer(table, temporary)
+        else:
+            table.write(temporary)
 
 
 def _write_fits(table: "Table", path: Path) -> None:

@@ -19,7 +19,9 @@ def _converted(check, values):
     """What the conversion that the error names makes of the values."""
     with pytest.raises(DataError) as caught:
         check(values)
-    conversion = re.search("(?:with|Take) (.*?)(, without NaN|, or names.*)?$", str(caught.value))[1]
+    conversion = re.search("(?:with|Take) (.*?)(, without NaN|, or names.*)?$", str(caught.value))[
+        1
+    ]
     return check(eval(conversion, {"images": values, "labels": values, "galclass": galclass}))
 
 

@@ -1,13 +1,11 @@
 import json
-import shutil
 import zipfile
 
 import h5py
 import numpy as np
 import pytest
 
-from galclass import evaluate, load_pretrained, load_run, split, verify
-from galclass.data.dataset import Dataset, Origin, write_data
+from galclass import evaluate, load_pretrained, split, verify
 from galclass.errors import RunError
 from galclass.evaluation.metrics import compute_metrics
 from galclass.evaluation.pack import pack
@@ -17,17 +15,19 @@ from galclass.network.probabilities import predict_proba
 @pytest.fixture(scope="module")
 def packed(measured, images_of_brightness, tmp_path_factory):
     """A packed run, with so few validation galaxies as the made-up images have."""
-    folder = tmp_path_factory.mktemp("packed")
-    data = Dataset(*images_of_brightness, Origin.of_arrays(*images_of_brightness))
-    write_data(folder / "galaxies.h5", data)
+    out = tmp_path_factory.mktemp("packed") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("galclass.evaluation.evaluate.FEWEST", 10)
-        yield pack(measured, *images_of_brightness, out=folder / "run", note="Made up.")
+        yield pack(measured, *images_of_brightness, out=out, note="Made up.")
 
 
 def test_a_packed_run_is_small_and_holds_no_image(packed, measured):
     names = ["README.md", "history.csv", "manifest.json", "metrics.json", "model.keras"]
-    assert sorted(path.name for path in packed.path.iterdir()) == [*names, "predictions.npz"]
+    assert sorted(path.name for path in packed.path.iterdir()) == [
+        *names,
+        "predictions.npz",
+        "seen.npz",
+    ]
     assert (packed.path / "model.keras").stat().st_size < 3.6e6
     with zipfile.ZipFile(packed.path / "model.keras") as archive:
         weights = h5py.File(archive.open("model.weights.h5"))
@@ -38,54 +38,44 @@ def test_a_packed_run_is_small_and_holds_no_image(packed, measured):
     assert "Made up." in (packed.path / "README.md").read_text()
     before, after = (run.load_model().get_weights() for run in (measured, packed))
     for one, other in zip(before, after, strict=True):
-        assert other.dtype == np.float32
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-def test_a_packed_run_is_measured_as_it_predicts(packed, images_of_brightness):
+def test_a_packed_run_is_measured_as_it_predicts_and_verified_without_what_it_lacks(
+    packed, images_of_brightness, measured_data
+):
     images, labels = images_of_brightness
-    test = split(labels).test
+    test, metrics, calibration = split(labels).test, packed.metrics, packed.calibration
     raw = predict_proba(packed.load_model(), images, test, symmetric=True)
     np.testing.assert_allclose(packed.predictions["probabilities"], raw, atol=1e-6)
-    assert packed.calibration.class_shift is not None
-    found = compute_metrics(labels[test], packed.calibration.apply(raw))
-    for name, value in found.items():
-        assert packed.metrics[name] == value
-    uncorrected = compute_metrics(labels[test], raw)
-    assert packed.metrics["uncorrected"].items() <= uncorrected.items()
-    assert packed.metrics["last_epoch"] is None
-    assert evaluate(packed, images, labels) == packed.metrics
-    assert not (packed.path / "mistakes.npz").exists()
-
-
-def test_a_packed_run_is_verified_without_what_it_lacks(packed, tmp_path):
-    data = packed.path.parent / "galaxies.h5"
-    assert verify(packed, data) == []
-    path = shutil.copytree(packed.path, tmp_path / "run")
-    manifest = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**manifest, "packed": False}))
-    assert any("packed: recorded False" in line for line in verify(path, data))
+    assert calibration.class_shift is not None
+    assert compute_metrics(labels[test], calibration.apply(raw)).items() <= metrics.items()
+    assert metrics["uncorrected"].items() <= compute_metrics(labels[test], raw).items()
+    assert metrics["last_epoch"] is None
+    assert evaluate(packed, images, labels) == metrics
+    assert verify(packed, measured_data) == []
+    packed.manifest["packed"] = False
+    assert any("packed" in line for line in verify(packed, measured_data))
 
 
 def test_packing_refuses_what_is_unfinished_or_would_be_lost(
-    measured, images_of_brightness, tmp_path
+    copied, images_of_brightness, tmp_path
 ):
     images, labels = images_of_brightness
-    with pytest.raises(RunError, match="already exists"):
-        pack(measured, images, labels, out=measured.path)
+    out = tmp_path / "out"
+    with pytest.raises(RunError, match="exists"):
+        pack(copied, images, labels, out=copied.path)
     with pytest.raises(RunError, match="not the run's"):
-        pack(measured, images[:-5], labels[:-5], out=tmp_path / "out")
-    path = shutil.copytree(measured.path, tmp_path / "run")
-    manifest = {**measured.manifest, "status": "training"}
-    (path / "manifest.json").write_text(json.dumps(manifest))
+        pack(copied, images[:-5], labels[:-5], out=out)
+    (copied.path / "manifest.json").write_text(json.dumps(copied.manifest | {"status": "training"}))
     with pytest.raises(RunError, match="not finished"):
-        pack(path, images, labels, out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        pack(copied.path, images, labels, out=out)
+    assert not out.exists()
 
 
 def test_the_pretrained_network_is_a_packed_run_like_any_other():
     run = load_pretrained()
-    assert load_run(run.path).manifest["packed"] is True
+    assert run.manifest["packed"] is True
     assert run.origin.galaxies == sum(run.manifest["class_counts"])
     saved, calibration = run.predictions, run.calibration
     found = compute_metrics(saved["labels"], calibration.apply(saved["probabilities"]))

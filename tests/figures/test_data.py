@@ -1,56 +1,72 @@
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from galclass import plot_class_counts, plot_confusion_matrix, plot_examples
+from galclass.data.dataset import Origin
 from galclass.errors import DataError, ParameterError
+from galclass.figures.style import gallery, save_figure
 
 
-def test_the_examples_are_ten_galaxies_numbered_from_one(galaxies):
-    fig = plot_examples(*galaxies)
-    for c, ax in enumerate(fig.axes):
-        assert ax.get_title(loc="left").split()[0] == str(c + 1)
-        first = galaxies.images[galaxies.labels == c][0]
-        np.testing.assert_array_equal(ax.images[0].get_array(), first)
-
-
-def test_a_row_of_each_class_holds_its_first_galaxies(galaxies):
+def test_the_examples_are_ten_galaxies_numbered_from_one_or_rows_of_several(galaxies):
     images, labels, origin = galaxies
-    (ax,) = plot_examples(images, labels, origin, per_class=3).axes
-    mosaic = ax.images[0].get_array()
-    for c, label in enumerate(ax.get_yticklabels()):
-        assert label.get_text().split()[0] == str(c + 1)
-        for k in range(3):
-            shown = mosaic[73 * c : 73 * c + 69, 73 * k : 73 * k + 69]
-            np.testing.assert_array_equal(shown, images[labels == c][k])
-
-
-def test_a_class_without_galaxies_is_left_blank(galaxies):
-    images, labels, _ = galaxies
     kept = labels != 5
-    ax = plot_examples(images[kept], labels[kept]).axes[5]
-    assert not ax.images
-    assert ax.texts[0].get_text() == "none here"
+    single = plot_examples(images[kept], labels[kept]).axes
+    (ax,) = plot_examples(*galaxies, per_class=3).axes
+    mosaic, names = ax.images[0].get_array(), [text.get_text() for text in ax.get_yticklabels()]
+    for c, one in enumerate(single):
+        assert one.get_title(loc="left").split()[0] == names[c].split()[0] == str(c + 1)
+        for k, image in enumerate(images[labels == c][:3]):
+            shown = mosaic[73 * c : 73 * c + 69, 73 * k : 73 * k + 69]
+            np.testing.assert_array_equal(shown, image)
+        if c != 5:
+            np.testing.assert_array_equal(one.images[0].get_array(), images[labels == c][0])
+    assert (len(single[5].images), single[5].texts[0].get_text()) == (0, "none here")
+    for fig in (
+        plot_examples(*galaxies),
+        plot_class_counts(labels, origin),
+        plot_confusion_matrix(np.eye(10, dtype=int), origin),
+    ):  # Of simulated galaxies, and says so in colour.
+        assert (fig.get_supxlabel(), fig._supxlabel.get_color()) == (str(origin), "#d55e00")
 
 
-@pytest.mark.parametrize("plot", [plot_examples, plot_class_counts, plot_confusion_matrix])
-def test_a_figure_of_simulated_galaxies_says_so_in_colour(galaxies, plot):
-    images, labels, origin = galaxies
-    data = {plot_examples: (images, labels), plot_class_counts: (labels,)}
-    fig = plot(*data.get(plot, (np.eye(10, dtype=int),)), origin)
-    assert fig.get_supxlabel() == str(origin)
-    assert fig._supxlabel.get_color() == "#d55e00"
-
-
-def test_bars_are_the_shares_of_the_classes():
-    (ax,) = plot_class_counts(np.array([0, 0, 0, 9])).axes
+def test_bars_are_the_shares_of_the_classes_in_the_axes_given_and_no_window_stays_open(tmp_path):
+    before, fig = plt.get_fignums(), Figure(layout="constrained")
+    ax = fig.subplots()
+    assert plot_class_counts(np.array([0, 0, 0, 9]), ax=ax) is fig
     assert [bar.get_width() for bar in ax.patches] == [75, *[0] * 8, 25]
     assert [text.get_text() for text in ax.texts] == ["3", *["0"] * 8, "1"]
+    plot_class_counts(np.arange(10))
+    assert plt.get_fignums() == before
+    for name in ("counts.jpg", "counts"):
+        with pytest.raises(ParameterError, match=r"\.svg"):
+            save_figure(fig, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    save_figure(fig, tmp_path / "counts.png")
+    assert (tmp_path / "counts.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_labels_that_are_none_are_refused(galaxies):
-    with pytest.raises(DataError, match="expected 0-9"):
-        plot_class_counts(np.arange(12))
-    with pytest.raises(DataError, match="labels"):
-        plot_examples(galaxies.images, galaxies.labels[1:])
-    with pytest.raises(ParameterError, match="per_class=0"):
-        plot_examples(*galaxies, per_class=0)
+@pytest.mark.parametrize(
+    ("text", "shown"), [("$^$.png", "$^$.png"), ("a\udc80.png", "a?.png"), ("a\tb", "a?b")]
+)
+def test_names_of_files_are_shown_as_they_are(tmp_path, text, shown):
+    origin = Origin("file", text, "0" * 64, 3)
+    with gallery([np.zeros((69, 69, 3), np.uint8)], [text], "page", origin=origin) as axes:
+        fig = axes[0].figure
+    save_figure(fig, tmp_path / "names.svg")
+    assert axes[0].get_title(loc="left") == shown
+    assert shown in fig.get_supxlabel()
+
+
+def test_what_is_no_data_is_refused(galaxies):
+    images, labels, _ = galaxies
+    for error, words, plot, *arguments in (
+        (DataError, "0-9", plot_class_counts, np.arange(12)),
+        (DataError, "labels", plot_examples, images, labels[1:]),
+        (ParameterError, "Origin", plot_class_counts, np.arange(10), {"kind": "simulated"}),
+        (ParameterError, "poster", lambda x: plot_class_counts(x, size="poster"), np.arange(10)),
+        (ParameterError, "per_class=0", lambda x: plot_examples(*x, per_class=0), galaxies),
+    ):
+        with pytest.raises(error, match=words):
+            plot(*arguments)

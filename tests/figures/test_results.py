@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -5,79 +7,76 @@ from galclass import (
     build_cnn,
     plot_attribution,
     plot_confusion_matrix,
+    plot_history,
     plot_mistakes,
     plot_predictions,
     plot_recall,
     plot_reliability,
 )
-from galclass.errors import DataError
-from galclass.figures.results import plot_simulated_accuracy
+from galclass.errors import DataError, ParameterError
 from galclass.network.symmetry import apply_symmetry
 from galclass.run import Run
 
+ACCURACIES = {"accuracy": [0.2, 0.5, 0.8], "val_accuracy": [0.3, 0.6, 0.5]}
+HISTORY = {"loss": [2, 1, 0.5], "val_loss": [1.9, 1.2, 1.4], **ACCURACIES}
 
-def test_the_confusion_matrix_shows_percent_of_the_true_class():
+
+def _texts(artists):
+    return [text.get_text() for text in artists]
+
+
+def test_the_confusion_matrix_shows_percent_of_the_true_class_and_names_of_your_own():
     matrix = np.diag([20] * 10)
     matrix[0, 9], matrix[5, 5] = 60, 2
     (ax,) = plot_confusion_matrix(matrix).axes
-    shown = {text.get_position(): text for text in ax.texts}
-    assert [shown[at].get_text() for at in ((9, 0), (9, 9), (0, 0))] == ["75", "25", "100"]
-    assert [shown[at].get_color() for at in ((9, 0), (9, 9))] == ["white", "black"]
+    shown = {text.get_position(): (text.get_text(), text.get_color()) for text in ax.texts}
+    assert (shown[9, 0], shown[9, 9], shown[0, 0][0]) == (("75", "white"), ("25", "black"), "100")
     np.testing.assert_allclose(ax.images[0].get_array().sum(axis=0), 100)
-    assert [tick.get_text() for tick in ax.get_xticklabels()][4:6] == ["5\n20", "6*\n2"]
-
-
-def test_any_number_of_classes_with_names_of_your_own_is_shown():
+    assert _texts(ax.get_xticklabels())[4:6] == ["5\n20", "6*\n2"]
     (ax,) = plot_confusion_matrix(np.eye(3, dtype=int), class_names=["a", "b, c", "$^$"]).axes
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["1 a", "2 b,\nc", "3 $^$"]
+    assert _texts(ax.get_yticklabels()) == ["1 a", "2 b,\nc", "3 $^$"]
     assert not any(tick.get_parse_math() for tick in ax.get_yticklabels())
-    assert plot_confusion_matrix(np.zeros((2, 2), int)).axes[0].get_title(loc="right") == (
-        "no galaxies"
-    )
+    (ax,) = plot_confusion_matrix(np.zeros((2, 2), int)).axes
+    assert ax.get_title(loc="right") == "no galaxies"
 
 
 @pytest.mark.parametrize(
-    ("matrix", "names", "match"),
+    ("plot", "argument", "names", "words"),
     [
-        (np.ones((2, 3), int), None, r"shape \(2, 3\), expected \(classes, classes\)"),
-        (np.ones(4, int), None, "expected"),
-        (np.eye(3) / 2, None, "float64, expected counts"),
-        (-np.eye(3, dtype=int), None, "0 or more"),
-        (np.eye(3, dtype=int), ["a"], "1 class names, expected 3"),
+        (plot_confusion_matrix, np.ones((2, 3), int), None, r"\(2, 3\), expected"),
+        (plot_confusion_matrix, -np.eye(3, dtype=int), None, "0 or more"),
+        (plot_confusion_matrix, np.eye(3, dtype=int), ["a"], "1 class names"),
+        (plot_history, [], None, "no run"),
+        (plot_history, {k: v for k, v in HISTORY.items() if k != "loss"}, None, "loss"),
+        (plot_history, HISTORY | {"loss": [1, 2]}, None, "expected"),
+        (lambda argument: plot_predictions(argument, []), [], None, "no image"),
     ],
 )
-def test_what_is_no_confusion_matrix_is_refused(matrix, names, match):
-    with pytest.raises(DataError, match=match):
-        plot_confusion_matrix(matrix, class_names=names)
+def test_what_cannot_be_plotted_is_refused(plot, argument, names, words):
+    with pytest.raises((DataError, ParameterError), match=words):
+        plot(argument, **({"class_names": names} if names else {}))
 
 
 def test_figures_of_a_run_give_its_numbers(measured):
-    metrics = measured.metrics
+    metrics, rows = measured.metrics, measured.metrics["classes"]
     title = plot_confusion_matrix(measured).axes[0].get_title(loc="right")
-    low, high = (100 * end for end in metrics["accuracy_interval"])
-    accuracy, n = 100 * metrics["accuracy"], metrics["galaxies"]
-    assert title == f"Accuracy {accuracy:.1f} % ({low:.1f}–{high:.1f} %), {n:,} galaxies"
-    (ax,) = plot_recall(measured).axes
-    shown = [text.get_text() for text in ax.texts]
-    rows = metrics["classes"]
+    for number in (metrics["accuracy"], *metrics["accuracy_interval"]):
+        assert f"{100 * number:.1f}" in title
+    shown = _texts(plot_recall(measured).axes[0].texts)
     assert shown == [f"{100 * row['recall']:.0f} % of {row['support']}" for row in rows]
-    legend = [text.get_text() for text in plot_reliability(measured).legends[0].get_texts()]
+    legend = _texts(plot_reliability(measured).legends[0].get_texts())
     for text, when in zip(legend, ("uncalibrated", "calibrated"), strict=False):
-        assert text.endswith(f"error {100 * metrics[when]['calibration_error']:.1f} %")
-
-
-def test_a_run_without_mistakes_has_a_figure_that_says_so(measured):
+        assert text.endswith(f"{100 * metrics[when]['calibration_error']:.1f} %")
     perfect = Run(measured.path)
     perfect.__dict__["mistakes"] = {key: values[:0] for key, values in measured.mistakes.items()}
     assert plot_mistakes(perfect).axes[0].texts[0].get_text() == "no test galaxy is misclassified"
 
 
-@pytest.mark.parametrize("element", [1, 5, 6])
+@pytest.mark.parametrize("element", [1, 6])
 def test_evidence_turns_with_the_galaxy(galaxies, monkeypatch, element):
-    model = build_cnn(seed=1, filters=((8,), (8,)))
+    model, images = build_cnn(seed=1, filters=((8,), (8,))), galaxies.images[:2]
     classes = {"class": np.zeros(2, int)}
     monkeypatch.setattr("galclass.prediction.predict.predict", lambda images, run: classes)
-    images = galaxies.images[:2]
 
     def evidence(images):
         fig = plot_attribution(images, [3, 4], run=model)
@@ -86,35 +85,51 @@ def test_evidence_turns_with_the_galaxy(galaxies, monkeypatch, element):
 
     found = evidence(images)
     assert found.max(axis=(1, 2)) == pytest.approx([1, 1])
-    turned = evidence(apply_symmetry(images, element))
     expected = apply_symmetry(found[..., None], element)[..., 0]
-    np.testing.assert_allclose(turned, expected, atol=1e-4)
+    np.testing.assert_allclose(evidence(apply_symmetry(images, element)), expected, atol=1e-4)
 
 
 def test_predicted_images_have_their_names_and_three_bars(galaxies):
-    probabilities = np.eye(10)[3] * 0.7 + 0.03
-    row = {f"p{c}": p for c, p in enumerate(probabilities)} | {"source": "a/$^$\udc80.png"}
+    row = {f"p{c}": 0.73 if c == 3 else 0.03 for c in range(10)} | {"source": "a/$^$\udc80.png"}
     ax = plot_predictions([row], galaxies.images[:1]).axes[0]
     assert ax.get_title(loc="left") == "$^$?.png"
     (bars,) = ax.child_axes
     assert [bar.get_width() for bar in bars.patches] == pytest.approx([73, 3, 3])
     assert bars.texts[0].get_text() == "73 %  Smooth, Cigar shaped"
-    with pytest.raises(DataError, match="no image could be read"):
-        plot_predictions([], [])
 
 
-def test_accuracy_is_given_in_bins_of_equally_many_galaxies(measured, monkeypatch):
-    parameters = np.zeros(10, [("kind", "U6"), ("signal_to_noise", float), ("inclination", float)])
-    parameters["signal_to_noise"] = np.arange(10, 0, -1)
-    parameters["kind"][:3] = "spiral"
-    labels = np.zeros(10, int)
-    known = {"labels": labels, "predicted": labels + (np.arange(10) < 2), "parameters": parameters}
-    monkeypatch.setattr(
-        "galclass.evaluation.evaluate.measure_simulated",
-        lambda run, n, seed: known | {"origin": measured.origin},
-    )
-    everything, spirals = plot_simulated_accuracy(measured).axes
-    points = [bar.lines[0].get_xydata()[0].tolist() for bar in everything.containers]
-    assert points == [[1.5, 100], [3.5, 100], [5.5, 100], [7.5, 100], [9.5, 0]]
-    assert len(spirals.containers) == 3
-    assert spirals.get_title() == "spirals: 3"
+def test_the_best_epoch_is_marked_and_training_differs_from_validation_without_colours(measured):
+    loss, accuracy = plot_history(HISTORY | {"epoch": [1, 2, 3]}).axes
+    titles = [ax.get_title() for ax in plot_history(HISTORY).axes]
+    assert [loss.get_title(), accuracy.get_title()] == titles
+    assert titles[0].endswith("1.200 at epoch 2")
+    assert titles[1].endswith("60.0 % at epoch 2")
+    assert np.ravel(accuracy.lines[-1].get_data()).tolist() == [2, 60]
+    fig = plot_history(measured)
+    training, validation = fig.axes[0].lines[:2]
+    assert training.get_linestyle() != validation.get_linestyle()
+    np.testing.assert_array_equal(validation.get_ydata(), measured.history["val_loss"])
+    assert fig.legends[0].get_title().get_text() == "default, seed 0"
+    assert fig.get_supxlabel() == str(measured.origin)
+
+
+def test_runs_on_the_same_galaxies_are_compared_folds_too_and_others_refused(measured):
+    fig = plot_history([measured, measured, HISTORY])
+    names = _texts(fig.legends[0].get_texts())
+    assert names[2] == "history 3: 60.0 % at epoch 2"
+    assert names[0].startswith("default, seed 0: ")
+    curves = [line for line in fig.axes[1].lines if not line.get_label().startswith("_")]
+    assert len({line.get_linestyle() for line in curves}) == 3
+
+    def changed(**manifest):
+        other = Run(measured.path)
+        other.__dict__["manifest"] = measured.manifest | manifest
+        return other
+
+    origin = asdict(measured.origin) | {"sha256": "0" * 64}
+    for other in (changed(origin=origin), changed(split={"protocol": "published"})):
+        with pytest.raises(ParameterError, match="other galaxies"):
+            plot_history([measured, other])
+    folds = [changed(split={"protocol": f"fold-{k}-of-2"}) for k in (1, 2)]
+    names = _texts(plot_history(folds).legends[0].get_texts())
+    assert [name.partition(":")[0][-11:] for name in names] == ["fold-1-of-2", "fold-2-of-2"]

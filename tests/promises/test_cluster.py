@@ -20,7 +20,7 @@ from galclass.errors import MissingPackageError, ParameterError, RunError
 from galclass.studies import load_study
 
 STUDY = {
-    "recipe": Recipe(epochs=4, batch_size=16, symmetries=True, ema=0.9),
+    "recipe": Recipe(epochs=4, batch_size=16, symmetries=True, averaging=0.2),
     "precision": "float32",
     "verbose": False,
 }

@@ -3,12 +3,12 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from galclass import load_run
 from galclass.errors import RunError
 from galclass.network._tensorflow import keras
 
@@ -25,11 +25,7 @@ def _lambda(path):
 
 def _config(path):
     config = {"module": "os", "class_name": "mkdir", "config": {"name": "ran"}}
-    _replace_member(path, "config.json", json.dumps({**config, "registered_name": None}).encode())
-
-
-def _external_link(file, shape):
-    file[ARRAY] = h5py.ExternalLink("other.h5", "secret")
+    _replace_member(path, "config.json", json.dumps(config | {"registered_name": None}))
 
 
 def _external_storage(file, shape):
@@ -44,10 +40,6 @@ def _virtual(file, shape):
     file.create_virtual_dataset(ARRAY, layout)
 
 
-def _bomb(file, shape):
-    file.create_dataset(ARRAY, data=np.zeros((4000, 4000), "f4"))
-
-
 def _array(change):
     """Change one array of the weights."""
 
@@ -58,8 +50,7 @@ def _array(change):
             shape = file[ARRAY].shape
             del file[ARRAY]
             change(file, shape)
-        with open("model.weights.h5", "rb") as file:
-            _replace_member(path, "model.weights.h5", file.read())
+        _replace_member(path, "model.weights.h5", Path("model.weights.h5").read_bytes())
 
     return edit
 
@@ -72,29 +63,33 @@ def _replace_member(path, name, content):
             archive.writestr(each, content if each == name else old)
 
 
+def _bomb(file, _):
+    file.create_dataset(ARRAY, data=np.zeros((4000, 4000), "f4"))
+
+
+def _link(file, _):
+    file[ARRAY] = h5py.ExternalLink("other.h5", "secret")
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_lambda, "does not hold this network's weights"),
+        (_lambda, "weights"),
         (_config, None),
-        (_array(_external_link), "points to data elsewhere"),
-        (_array(_external_storage), "points to data elsewhere"),
-        (_array(_virtual), "points to data elsewhere"),
-        (_array(_bomb), "bytes of weights, expected"),
+        *((_array(change), "elsewhere") for change in (_link, _external_storage, _virtual)),
+        (_array(_bomb), "bytes.*expected"),
     ],
 )
 def test_a_model_file_never_runs_code_or_reads_other_files(
-    spoil, words, trained, tmp_path, monkeypatch
+    spoil, words, copied, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    run = load_run(shutil.copytree(trained.path, tmp_path / "run"))
-    weights = run.load_model().get_weights()
-    spoil(run.path / "model.keras")
+    weights = copied.load_model().get_weights()
+    spoil(copied.path / "model.keras")
     if words:
         with pytest.raises(RunError, match=words):
-            run.load_model()
+            copied.load_model()
     else:
         # The network is built from the manifest; what the file says about itself is not read.
-        for one, other in zip(run.load_model().get_weights(), weights, strict=True):
-            np.testing.assert_array_equal(one, other)
+        np.testing.assert_equal(copied.load_model().get_weights(), weights)
     assert not (tmp_path / "ran").exists()

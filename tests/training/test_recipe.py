@@ -21,7 +21,7 @@ def test_the_published_recipe_is_the_published_notebooks():
         ("weight_decay", (-1e-9, None, np.nan, np.inf), "a number, 0 or more"),
         ("warmup_epochs", (-1, "1", False), "a number, 0 or more"),
         ("dropout", (1, -0.1, "half", True), "0 or more and below 1"),
-        ("ema", (1.0, np.nan), "0 or more and below 1"),
+        ("averaging", (1.0, np.nan), "0 or more and below 1"),
         ("optimizer", ("sgd", None, 1), r"one of \('adam', 'muon'\)"),
         ("schedule", ("linear", ["cosine"]), r"one of \('constant', 'cosine'\)"),
         ("symmetries", (1, "no", None), "True or False"),
