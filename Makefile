@@ -1,4 +1,4 @@
-# Every target makes .venv from requirements-lock.txt first, and uses it again afterwards.
+# Every target installs what it needs into .venv, pinned by requirements-lock.txt, and uses it again.
 PYTHON ?= python3
 RUN ?= galclass/pretrained
 # A run on the same galaxies to compare RUN with.
@@ -8,42 +8,67 @@ OUT ?= figures
 SEED ?= 0
 BIN = .venv/bin
 
-.PHONY: help demo test docs reproduce figures lock clean
+.PHONY: help demo test test-all docs reproduce figures lock clean
 
 help:  ## explain the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
-demo: .venv/ready  ## run the notebook on simulated galaxies, in a few minutes, into runs/demo/
-	$(BIN)/galclass notebook --data simulated --epochs 15 --out runs/demo --overwrite
+demo: .venv/notebook  ## train a network on simulated galaxies in the notebook, into runs/demo/
+	@echo "The notebook trains on 9,800 simulated images: a minute with bfloat16, five without."
+	@$(BIN)/galclass notebook --data simulated --n 2000 --recipe quick --out runs/demo --overwrite
+	@echo "Open runs/demo/CNN_galaxies.html in a browser."
 
-test: .venv/ready  ## check style and types, and run the tests
+test: .venv/test  ## check style and types, and run the quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST)
 
-docs: .venv/ready  ## build the documentation into docs/_build/html
+test-all: test  ## run the slow tests as well
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow $(PYTEST)
+
+docs: .venv/docs  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo docs/_build/html/index.html
 
-reproduce: .venv/ready  ## run the notebook on Galaxy10 (210 MB on first use) with the full recipe
+reproduce: .venv/notebook  ## run the notebook on Galaxy10 (210 MB on first use) with both recipes
 	$(BIN)/galclass notebook --data galaxy10 --seed $(SEED) --out runs/galaxy10 --resume
+	$(BIN)/galclass train --data galaxy10 --recipe published --seed $(SEED) --out runs/published --resume
+	$(BIN)/galclass figures runs/galaxy10 --beside runs/published
 
-figures: .venv/ready  ## plot the README's figures from a run: make figures RUN=runs/NAME [SIZE=column OUT=FOLDER]
+figures: .venv/notebook  ## plot the README's figures from a run: make figures RUN=runs/NAME [SIZE=column OUT=FOLDER]
 	$(BIN)/galclass figures $(RUN) $(if $(BESIDE),--beside $(BESIDE)) --examples simulated --size $(SIZE) --out $(OUT)
 
-lock:  ## pin all requirements anew (needs uv)
-	echo 'tensorflow>=2.21' | uv pip compile pyproject.toml - --universal --python-version 3.10 \
+lock: .venv/python  ## pin all requirements anew
+	echo 'tensorflow>=2.21' | $(BIN)/uv pip compile pyproject.toml - --universal --python-version 3.10 \
 	  --extra notebook --extra ray --extra test --extra docs --upgrade --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements-lock.txt
 
 clean:  ## delete .venv; runs and data stay
 	rm -rf .venv
 
-.venv/ready: requirements-lock.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "galclass needs Python 3.10 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-lock.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# The environment: of a Python that TensorFlow has releases for, which uv fetches if there is none.
+.venv/python:
+	@uv=$$(command -v uv); \
+	for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3.10 ""; do \
+	  "$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && break; \
+	done; \
+	if [ "$$uv" ]; then "$$uv" venv --quiet --clear --python "$${python:-3.13}" .venv; \
+	elif [ "$$python" ]; then "$$python" -m venv --clear .venv; \
+	else echo "galclass needs Python 3.10 to 3.13; install one, or uv, which fetches it" >&2; false; fi || \
+	  { echo "no environment in .venv: install uv (or, on Debian, python3-venv) and try again" >&2; exit 2; }
+	@[ -e $(BIN)/pip ] && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
+	@touch $@
+
+EXTRAS_notebook = notebook
+EXTRAS_test = notebook,ray,test
+EXTRAS_docs = notebook,docs
+
+.venv/notebook .venv/test .venv/docs: .venv/%: .venv/python requirements-lock.txt pyproject.toml
+	@echo "Installing galclass[$(EXTRAS_$*)] into .venv; at first that downloads some 820 MB, TensorFlow most of it."
+	@if [ -e $(BIN)/uv ]; then uv=$(BIN)/uv; else uv=$$(command -v uv); fi; \
+	if [ "$$uv" ]; then "$$uv" pip install --quiet --python $(BIN)/python --build-constraints requirements-lock.txt \
+	  --constraints requirements-lock.txt --editable ".[$(EXTRAS_$*)]"; \
+	else PIP_CONSTRAINT=requirements-lock.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --editable ".[$(EXTRAS_$*)]"; fi
 	@touch $@

@@ -34,7 +34,7 @@ def _version(shown: bool) -> None:
         raise typer.Exit
 
 
-RecipeName: TypeAlias = Literal["default", "published"]
+RecipeName: TypeAlias = Literal["default", "published", "quick"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 Protocol: TypeAlias = Literal["stratified", "published"]
 IMAGES = (
@@ -242,7 +242,7 @@ def figures(run: Path, examples: str, **settings: Any) -> None:
     echo(*galclass.save_figures(run, examples=shown, **settings), sep="\n")
 
 
-@command(app.command(), "out data recipe epochs seed notebook resume overwrite")
+@command(app.command(), "out data n recipe epochs seed notebook resume overwrite")
 def notebook(notebook: Path, out: Path, resume: bool, overwrite: bool, **parameters: Any) -> None:
     """Execute the notebook into a run folder, with its HTML."""
     from .notebook import execute

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from .network.hardware import Precision
+    from .network.probabilities import Symmetric
 
 WEIGHTS = "model.weights.h5"  # as Keras names them in its archive
 MEASURED = ("metrics", "predictions", "mistakes")
@@ -137,9 +138,12 @@ class Run:
         return Origin.from_record(self.manifest["origin"])
 
     @property
-    def symmetric(self) -> bool:
-        """bool : whether the recipe averages predictions over the eight symmetries."""
-        return bool(self.manifest["recipe"].get("symmetric_prediction"))
+    def symmetric(self) -> "Symmetric":
+        """False, or "unsure" : whether predictions are averaged over the eight symmetries.
+
+        As its recipe says; where one pass is sure of the class, there is nothing to average for.
+        """
+        return "unsure" if self.manifest["recipe"].get("symmetric_prediction") else False
 
     @property
     def calibration(self) -> Calibration:

@@ -20,6 +20,11 @@ OVERALL = {
     "reweighted_accuracy": "Accuracy at the public class mix",
 }
 SIMULATED = "**The galaxies are simulated, not observed; so all numbers hold for simulated ones.**"
+AVERAGED = {
+    False: "",
+    True: "Probabilities are averaged over the eight symmetries.",
+    "unsure": "Probabilities are averaged over the eight symmetries where one pass is unsure.",
+}
 DEPENDENT = (
     "**They may be the same galaxies in other pixels: the test figures are then not independent.**"
 )
@@ -73,7 +78,7 @@ def model_card(run: Run | PathLike) -> str:
         started=_started(manifest.get("start")),
         epochs=f"{manifest['epochs']} epoch{'s' * (manifest['epochs'] > 1)}",
         rounded="Weights are rounded to half precision." if manifest.get("packed") else "",
-        averaged="Probabilities are averaged over the eight symmetries." * metrics["symmetric"],
+        averaged=AVERAGED[metrics["symmetric"]],
         overall=_table(("metric", "value", "interval"), rows),
         fit=metrics["calibration_note"] or "fitted on the validation galaxies",
         corrected=packed.replace("\n", " "),

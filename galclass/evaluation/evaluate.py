@@ -3,7 +3,7 @@
 import re
 import warnings
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,9 @@ from ..run import Run, as_run
 from .card import model_card
 from .metrics import compute_calibration, compute_metrics, headline
 
+if TYPE_CHECKING:
+    from ..network.probabilities import Symmetric
+
 # With fewer validation galaxies a fitted temperature says more about chance than about the network.
 FEWEST = 50
 
@@ -37,7 +40,7 @@ class Measurement(NamedTuple):
 
 
 def measure(
-    run: Run, images: ArrayLike, labels: ArrayLike, *, symmetric: bool | None = None
+    run: Run, images: ArrayLike, labels: ArrayLike, *, symmetric: "Symmetric | None" = None
 ) -> Measurement:
     """Measure a run on its own test galaxies; nothing is written.
 
@@ -66,11 +69,11 @@ def measure(
     images = check_images(images)
     labels = check_labels(labels, len(images))
     train, validation, test = run.split(images, labels)
-    symmetric = run.symmetric if symmetric is None else bool(symmetric)
+    symmetric = run.symmetric if symmetric is None else symmetric
     truth, validated, model = labels[test], labels[validation], run.load_model()
     counts = np.bincount(labels[train], minlength=len(CLASS_NAMES))
     plain = predict_proba(model, images, test)
-    raw = predict_proba(model, images, test, symmetric=True) if symmetric else plain
+    raw = predict_proba(model, images, test, symmetric=symmetric) if symmetric else plain
     probabilities = predict_proba(model, images, validation, symmetric=symmetric)
     temperature, strength, note = _fit(validated, probabilities, counts)
     calibration, corrected, public_mix = Calibration(temperature), None, None
@@ -152,7 +155,7 @@ def evaluate(
     labels: ArrayLike,
     origin: Origin | None = None,
     *,
-    symmetric: bool | None = None,
+    symmetric: "Symmetric | None" = None,
     other: str | None = None,
 ) -> dict[str, Any]:
     """Measure a run on its own test galaxies and write the result into its folder.
@@ -165,8 +168,8 @@ def evaluate(
         The same galaxies, in the same order, as for training.
     origin : Origin, optional
         Of other galaxies; the run's own are known.
-    symmetric : bool, optional
-        Average the probabilities over the eight symmetries. Default: as the run's recipe says.
+    symmetric : bool or "unsure", optional
+        As for :func:`galclass.predict`.
     other : str, optional
         The galaxies are not the run's, and this is their name: all of them are classified, with
         the run's calibration as :func:`galclass.predict` does it, and measured.
@@ -177,7 +180,8 @@ def evaluate(
         As :func:`galclass.evaluation.metrics.compute_metrics`, and
 
         ``symmetric``
-            Whether the probabilities are averaged over the eight symmetries.
+            Whether the probabilities are averaged over the eight symmetries: True, False or
+            "unsure", where one pass is less than 90 % sure.
         ``calibration``, ``calibration_note``
             The temperature, fitted on the validation galaxies, and why it is 1 where there is
             nothing to fit.
@@ -249,7 +253,7 @@ def _evaluate_others(
     images: ArrayLike,
     labels: ArrayLike,
     origin: Origin | None,
-    symmetric: bool | None,
+    symmetric: "Symmetric | None",
     name: str,
 ) -> dict[str, Any]:
     from ..network.probabilities import predict_proba
@@ -271,7 +275,7 @@ def _evaluate_others(
             "then not independent",
             stacklevel=3,
         )
-    symmetric = run.symmetric if symmetric is None else bool(symmetric)
+    symmetric = run.symmetric if symmetric is None else symmetric
     raw = predict_proba(run.load_model(), images, symmetric=symmetric)
     probabilities = run.calibration.apply(raw)
     metrics = {

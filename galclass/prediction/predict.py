@@ -11,7 +11,7 @@ from .. import __version__
 from ..data.arrays import IMAGE_SHAPE, check_images, check_integer
 from ..data.galaxy10 import CLASS_NAMES
 from ..data.images import ImageLike, Prepared, iter_prepared, list_images
-from ..errors import DataError, RunError
+from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike, sha256_of_file
 from ..network.calibration import Calibration
 from ..run import Run, as_run, load_pretrained, weights_sha256
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from ..network.hardware import Precision
+    from ..network.probabilities import Symmetric
 
 AnyNetwork: TypeAlias = "Run | PathLike | keras.Model | None"
 
@@ -32,7 +33,7 @@ class Network(NamedTuple):
 
     model: "keras.Model"
     calibration: Calibration
-    symmetric: bool
+    symmetric: "Symmetric"
     record: dict[str, Any]
 
 
@@ -40,7 +41,7 @@ def predict(
     images: ImageLike | Iterable[ImageLike],
     *,
     run: AnyNetwork = None,
-    symmetric: bool | None = None,
+    symmetric: "Symmetric | None" = None,
     precision: "Precision" = "auto",
     crop: float | None = None,
     batch_size: int = 64,
@@ -58,9 +59,10 @@ def predict(
     run : Run, str, path-like or keras.Model, optional
         A run or the path of its folder, whose calibration is applied; or a network of your own for
         raw uint8 images and ten classes. Default: the pretrained network.
-    symmetric : bool, optional
-        Average the probabilities over the eight symmetries of each image. Default: as the run's
-        recipe does, and False for a network of your own.
+    symmetric : bool or "unsure", optional
+        Average the probabilities over the eight symmetries of each image, of none, or only where
+        one pass is less than 90 % sure of the class. Default: "unsure" where the run's recipe has
+        symmetric_prediction, as it was calibrated; False otherwise and for a network of your own.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Of a run's network, see :func:`galclass.network.hardware.choose_precision`; a network of
         your own has its own.
@@ -164,7 +166,7 @@ def classify(
 
 
 def load_network(
-    run: AnyNetwork, *, symmetric: bool | None = None, precision: "Precision" = "auto"
+    run: AnyNetwork, *, symmetric: "Symmetric | None" = None, precision: "Precision" = "auto"
 ) -> Network:
     """The network that :func:`predict` is given, checked; its arguments."""
     from ..network.hardware import choose_precision
@@ -183,7 +185,7 @@ def is_model(run: AnyNetwork) -> "TypeGuard[keras.Model]":
     return hasattr(run, "get_weights")
 
 
-def identify_network(run: AnyNetwork, *, symmetric: bool | None = None) -> dict[str, Any]:
+def identify_network(run: AnyNetwork, *, symmetric: "Symmetric | None" = None) -> dict[str, Any]:
     """What tells a network from others, without TensorFlow for a run.
 
     Returns
@@ -199,12 +201,14 @@ def identify_network(run: AnyNetwork, *, symmetric: bool | None = None) -> dict[
         As for :func:`predict`.
     """
     record: dict[str, Any] = {"galclass": __version__}
+    if symmetric not in (None, False, True, "unsure"):
+        raise ParameterError(f"symmetric={symmetric!r}, expected True, False or 'unsure'")
     if is_model(run):
         _check_model(run)
         precisions = ", ".join(sorted({layer.compute_dtype for layer in run.layers}))
         record |= {"network": run.name, "sha256": weights_sha256(run.get_weights())}
         record |= Calibration().record()
-        return record | {"symmetric": bool(symmetric), "precision": precisions}
+        return record | {"symmetric": symmetric or False, "precision": precisions}
     found = load_pretrained() if run is None else as_run(run)
     path = found.path / "model.keras"
     if not path.is_file():
@@ -214,7 +218,7 @@ def identify_network(run: AnyNetwork, *, symmetric: bool | None = None) -> dict[
         raise DataError(f"the network has {classes} classes, expected {len(CLASS_NAMES)}")
     record |= {"network": found.path.resolve().name, "sha256": sha256_of_file(path)}
     record |= found.calibration.record()
-    record["symmetric"] = found.symmetric if symmetric is None else bool(symmetric)
+    record["symmetric"] = found.symmetric if symmetric is None else symmetric
     return record | {"precision": None}
 
 

@@ -26,6 +26,7 @@ from .table import require_pyarrow, write_table
 
 if TYPE_CHECKING:
     from ..network.hardware import Precision
+    from ..network.probabilities import Symmetric
 
 # Readers of Parquet pass over files whose names begin with _ or a dot.
 MANIFEST = "_manifest.json"
@@ -36,7 +37,7 @@ def predict_survey(
     out: PathLike,
     *,
     run: AnyNetwork = None,
-    symmetric: bool | None = None,
+    symmetric: "Symmetric | None" = None,
     precision: "Precision" = "auto",
     crop: float | None = None,
     batch_size: int = 64,
@@ -175,7 +176,7 @@ class PartClassifier:
 
     run: AnyNetwork
     folder: Path
-    symmetric: bool | None
+    symmetric: "Symmetric | None"
     precision: "Precision"
     batch_size: int
     crop: float | None

@@ -1,6 +1,6 @@
 """Recipes: how the network is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from numbers import Real
 from typing import Any
@@ -51,7 +51,8 @@ class Recipe:
         Whether each training image goes through a random one of the eight symmetries, a
         new one each epoch.
     symmetric_prediction : bool, default False
-        Whether evaluation averages over the eight symmetries.
+        Whether predictions are averaged over the eight symmetries, where one pass is less than 90 %
+        sure of the class.
 
     Raises
     ------
@@ -129,3 +130,7 @@ RECIPES = {
         symmetric_prediction=True,
     ),
 }
+# For a first look: of some 10,000 images in all, with smaller batches and a higher rate.
+RECIPES["quick"] = replace(
+    RECIPES["default"], epochs=7, batch_size=32, learning_rate=0.004, warmup_epochs=1
+)

@@ -21,6 +21,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (80, 69, 69, 3), np.uint8)
 LABELS = np.arange(80, dtype=np.uint8) % 10
 EVEN = np.full((80, 10), 0.1)
+SMALL = {"images": IMAGES[:2]}
 ELSEWHERE = h5py.VirtualLayout(IMAGES.shape, "u1")
 ELSEWHERE[...] = h5py.VirtualSource("other.h5", "images", IMAGES.shape)
 
@@ -60,7 +61,7 @@ IMAGE_ROWS = {
     "another size": (IMAGES[:, :64, :64], r"\(80, 64, 64, 3\), expected \(N, 69, 69, 3\)"),
     "one image": (IMAGES[0], r"images\[None\]"),
     "a number": (np.uint8(3), r"\(\), expected"),
-    "no image": (IMAGES[:0], "no image"),
+    "no image": (IMAGES[:0], "nothing in it"),
 }
 LABEL_ROWS = {
     "one-hot": (np.eye(10)[LABELS], "one-hot.*argmax"),
@@ -70,7 +71,7 @@ LABEL_ROWS = {
     "names": (np.array(["spiral"] * 80), "expected integers"),
     "classes from 1 to 10": (LABELS + 1, "1 to 10, expected 0-9"),
     "negative": (LABELS.astype(int) - 1, "-1 to 8, expected 0-9"),
-    "no label": (LABELS[:0], "no label"),
+    "no label": (LABELS[:0], "nothing in it"),
     "nothing": (None, r"shape \(\)"),
     "ragged": ([[1, 2], [3]], "not an array"),
 }
@@ -116,6 +117,14 @@ KEYWORD_ROWS = [
     (Recipe, "label_smoothing", (1,)),
     (galclass.build_cnn, "input_shape", ((-69, 69, 3),)),
     (galclass.build_cnn, "filters", (((0,),),)),
+    (galclass.build_cnn, "classes", (1,)),
+    (galclass.build_cnn, "dropout", (1.5, -0.1)),
+    (galclass.build_cnn, "l2", (-1,)),
+    (galclass.build_cnn, "precision", ("int8",)),
+    (galclass.predict, "batch_size", (0,)),
+    (galclass.predict, "crop", (2, "half")),
+    (galclass.predict, "precision", ("int8",)),
+    (galclass.predict, "symmetric", ("sometimes",)),
 ]
 
 
@@ -124,7 +133,9 @@ def test_bad_keywords_are_refused_and_named_and_nothing_is_written(
     function, name, values, tmp_path
 ):
     data = {"images": IMAGES, "labels": LABELS, "out": tmp_path / "x"}
-    right = {train: data, study: data, Recipe: {"epochs": 1}}.get(function, {})
+    right = {train: data, study: data, Recipe: {"epochs": 1}, galclass.predict: SMALL}.get(
+        function, {}
+    )
     for value in values:
         with pytest.raises(GalclassError, match=rf"{re.escape(repr(value))}.*expected"):
             function(**{**right, name: value})
@@ -139,6 +150,10 @@ OTHER_ROWS = [
     (DataError, "expected", lambda f: compute_metrics(LABELS, EVEN.astype(str))),
     (DataError, "1 to 10", lambda f: confusion_matrix(LABELS, LABELS + 1)),
     (DataError, "matrix.*expected", lambda f: galclass.plot_confusion_matrix(np.eye(3))),
+    (DataError, "sum to 1", lambda f: compute_metrics(LABELS, EVEN * 2)),
+    (DataError, "80 labels.* 79", lambda f: confusion_matrix(LABELS, LABELS[1:])),
+    (DataError, "float64, expected uint8", lambda f: galclass.predict(IMAGES / 255)),
+    (RunError, "no run .*none", lambda f: galclass.predict(IMAGES, run=f / "none")),
     (RunError, "galclass train", lambda f: load_run(f / "none")),
     (RunError, "no run folder ~nobody-here", lambda f: load_run("~nobody-here/run")),
     (FileNotFoundError, "no file galaxy 10", lambda f: load_data("galaxy 10")),
@@ -181,20 +196,20 @@ def _cut_off(path):
 FILE_ROWS = {
     "a web page": (lambda path: path.write_text("<html>"), "HDF5"),
     "a pipe": (os.mkfifo, "no regular file"),
-    "cut off": (_cut_off, "damaged|cut off"),
-    "no columns": (_file(), r"'images'.*\[\]"),
-    "no labels": (_file(images=IMAGES), r"'ans'.*\['images'\]"),
+    "cut off": (_cut_off, "cannot read|cut off"),
+    "no columns": (_file(), "no column 'images'"),
+    "no labels": (_file(images=IMAGES), "no column 'ans'"),
     "a group": (_file(**{"images/x": IMAGES, "ans": LABELS}), "no column 'images'"),
-    "floats": (_file(images=IMAGES / 255, ans=LABELS), "'images' is float64"),
+    "floats": (_file(images=IMAGES / 255, ans=LABELS), "float64.*uint8"),
     "another size": (_file(images=IMAGES[:, 1:], ans=LABELS), r"\(80, 68, 69, 3\), expected"),
-    "a number": (_file(images=np.uint8(1), ans=LABELS), r"'images' is uint8 \(\)"),
-    "no dataspace": (_file(images=h5py.Empty("u1"), ans=LABELS), "'images' is uint8|damaged"),
+    "a number": (_file(images=np.uint8(1), ans=LABELS), r"uint8 \(\), expected"),
+    "no dataspace": (_file(images=h5py.Empty("u1"), ans=LABELS), "expected|cannot read"),
     "fewer labels": (_file(images=IMAGES, ans=LABELS[1:]), "80 images.* labels"),
     "words": (_file(images=IMAGES, ans=["spiral"] * 80), "object, expected"),
     "classes from 1": (_file(images=IMAGES, ans=LABELS + 1), "1 to 10"),
-    "no galaxy": (_file(images=IMAGES[:0], ans=LABELS[:0]), "no image"),
-    "a link": (_file(x=IMAGES, images=h5py.ExternalLink("some.h5", "x"), ans=LABELS), "another"),
-    "virtual": (_file(images=ELSEWHERE, ans=LABELS), "another"),
+    "no galaxy": (_file(images=IMAGES[:0], ans=LABELS[:0]), "nothing in it"),
+    "a link": (_file(x=IMAGES, images=h5py.ExternalLink("some.h5", "x"), ans=LABELS), "in it"),
+    "virtual": (_file(images=ELSEWHERE, ans=LABELS), "in it"),
     "a promise of 14 TB": (_promising, "1,000,000,000 galaxies"),
 }
 
@@ -209,19 +224,19 @@ def test_bad_files_are_refused_by_the_library_and_the_commands(write, words, tmp
 
 # What is in place of a file: bytes, nothing, or other values. Some more are in test_run.py.
 RUN_ROWS = [
-    ("manifest.json", b"[" * 100_000, "not valid JSON"),
-    ("manifest.json", b"\xff\xfe{}", "not valid JSON"),
-    ("manifest.json", b"{}", "'network', 'origin', .*'split'"),
+    ("manifest.json", b"[" * 100_000, "damaged"),
+    ("manifest.json", b"\xff\xfe{}", "damaged"),
+    ("manifest.json", b"{}", "'recipe' is None, expected"),
     ("manifest.json", {"network": 5}, "'network' is 5, expected"),
-    ("manifest.json", {"network": {"layers": 9}}, "no network"),
-    ("manifest.json", {"network": {"classes": -1}}, "no network.*classes=-1"),
+    ("manifest.json", {"network": {"layers": 9}}, "network.*layers"),
+    ("manifest.json", {"network": {"classes": -1}}, "network.*classes=-1"),
     ("manifest.json", {"origin": {"kind": "dream"}}, "origin"),
-    ("model.keras", b"", "this network's weights"),
+    ("model.keras", b"", "manifest's network"),
     ("model.keras", None, "no model.keras"),
     ("metrics.json", b"{}", "'accuracy'.*galclass evaluate"),
     ("history.csv", b"", "history.csv is damaged"),
     ("history.csv", None, "no history.csv"),
-    ("examples.npz", b"PK", "examples.npz is damaged"),
+    ("examples.npz", b"PK", "examples.npz.*damaged"),
 ]
 
 
@@ -242,7 +257,7 @@ def test_damaged_runs_are_refused(
 
 def test_a_directory_in_place_of_a_manifest_is_refused(tmp_path, refused):
     (tmp_path / "run" / "manifest.json").mkdir(parents=True)
-    refused("evaluate run", "cannot read .*directory")
+    refused("evaluate run", "cannot be read.*directory")
 
 
 OPTIONS = {
