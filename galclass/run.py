@@ -387,12 +387,15 @@ def _check_archive(path: Path, *, largest: int) -> None:
         size = archive.getinfo(WEIGHTS).file_size
         if size > largest:
             raise RunError(f"{size:,} bytes of weights, expected {largest:,} at most")
+        outside = list[str]()
         with archive.open(WEIGHTS) as member, h5py.File(member, "r") as file:
 
             def look(name: str, link: Any) -> None:
                 item = file[name] if isinstance(link, h5py.HardLink) else None
                 virtual = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
                 if item is None or virtual:
-                    raise RunError(f"{name!r} points to data elsewhere, expected arrays")
+                    outside.append(name)
 
             file.visititems_links(look)
+        if outside:
+            raise RunError(f"{outside[0]!r} points to data elsewhere, expected arrays")

@@ -6,7 +6,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from galclass import load_run
 from galclass.data.galaxy10 import write_galaxy10
 from galclass.errors import RunError
 from galclass.notebook import execute, show_curves
@@ -25,7 +24,7 @@ def test_the_notebook_is_thin_tagged_without_outputs_and_words_come_before_figur
         "".join(c["source"]) for c in CELLS if "parameters" in c["metadata"].get("tags", [])
     ]
     names = {line.partition(" = ")[0] for line in tagged.splitlines()}
-    assert names == {"data", "recipe", "epochs", "compare", "seed", "run_dir"}
+    assert names == {"data", "n", "recipe", "epochs", "seed", "run_dir"}
     for before, cell in itertools.pairwise(CELLS):
         plots = cell["cell_type"] == "code" and ".plot_" in "".join(cell["source"])
         assert not plots or before["cell_type"] == "markdown"
@@ -64,15 +63,14 @@ def test_what_exists_in_place_of_the_run_is_named_and_kept(tmp_path):
 def test_the_notebook_runs_and_leaves_its_page_and_figures(images_of_brightness, tmp_path):
     data, out = tmp_path / "some.h5", tmp_path / "runs" / "demo"
     write_galaxy10(data, *images_of_brightness)
-    executed = execute(NOTEBOOK, out, parameters={"data": str(data), "epochs": 1, "compare": True})
+    executed = execute(NOTEBOOK, out, parameters={"data": str(data), "epochs": 1})
     cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
     # The lines of the epochs are gone.
     printed = "".join("".join(o["text"]) for o in outputs if o["output_type"] == "stream")
     assert ("some.h5: 100" in printed, "epoch" in printed) == (True, False)
-    assert sum("image/png" in o.get("data", {}) for o in outputs) == 11
-    assert load_run(out / "compared").manifest["recipe_name"] == "published"
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 10
     assert executed.with_suffix(".html").stat().st_size > 100_000
     assert (out / "figures" / "confusion_matrix.png").exists()
     assert not list((tmp_path / "runs").glob(".demo*"))

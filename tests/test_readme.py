@@ -13,11 +13,13 @@ import galclass
 from galclass import cli
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/cluster.md")
+NAMES = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/cluster.md", "docs/results.md")
 DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 README = DOCUMENTS["README.md"]
 # What is not run: this checkout and what runs this.
-NOT_RUN = r"git clone \S+|cd galclass|pip install .*|ray start .*|export \w+=\w+"
+NOT_RUN = (
+    r"git clone \S+|cd galclass|pip install .*|uv (venv|pip|run) .*|ray start .*|export \w+=\w+"
+)
 NOT_RUN += r"|\S*python -m (venv|pip|pytest)( .*)?"
 RUN = r"(make|python benchmarks/\S+\.py|\S*galclass)( .*)?"
 # Of commands that are run: one epoch, one seed, and files that are there.
@@ -33,6 +35,7 @@ SMALLER = (
     (r" --engine ray --address \S+", ""),  # test_cluster.py runs it there.
     (r"\bRUN\b|galclass/pretrained|runs/study/seed-0", "runs/mine"),
     (r"--beside \S+", "--beside runs/default"),
+    (r"^figures runs/\w+", "figures runs/mine"),
 )
 LONG = r"galclass (train|study|pack|figures)|make figures"
 
@@ -144,7 +147,7 @@ def test_the_example_reads_shards_as_one_table(newcomer):
 
 
 def test_the_tests_that_prove_the_promises_exist():
-    named = set(re.findall(r"`(test_\w+)`", README))
+    named = set(re.findall(r"`(test_\w+)`", DOCUMENTS["docs/results.md"]))
     files = (ROOT / "tests").rglob("test_*.py")
     written = set(re.findall(r"def (test_\w+)\(", "".join(map(Path.read_text, files))))
     assert named

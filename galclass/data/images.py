@@ -217,6 +217,8 @@ def _read(image: Any) -> Image.Image:
     """An image in any accepted form as a PIL image in RGB."""
     if _is_bands(image):
         return sdss_image(_read_bands(image))
+    if _is_fits(image):
+        raise DataError("one FITS image; give a tuple of three: (g, r, i)")
     if isinstance(image, np.ndarray) and image.shape[2:] == (3,) and image.size:
         return Image.fromarray(check_images(image[None], shape=image.shape, name="array")[0])
     if isinstance(image, (bytes, *PATHS)):

@@ -1,7 +1,5 @@
 import json
-import zipfile
 
-import h5py
 import numpy as np
 import pytest
 
@@ -23,22 +21,16 @@ def packed(measured, images_of_brightness, tmp_path_factory):
 
 def test_a_packed_run_is_small_and_holds_no_image(packed, measured):
     names = ["README.md", "history.csv", "manifest.json", "metrics.json", "model.keras"]
-    assert sorted(path.name for path in packed.path.iterdir()) == [
-        *names,
-        "predictions.npz",
-        "seen.npz",
-    ]
+    names += ["predictions.npz", "seen.npz"]
+    assert sorted(path.name for path in packed.path.iterdir()) == names
     assert (packed.path / "model.keras").stat().st_size < 3.6e6
-    with zipfile.ZipFile(packed.path / "model.keras") as archive:
-        weights = h5py.File(archive.open("model.weights.h5"))
-        assert weights["layers/dense/vars/0"].dtype == np.float16
-        assert weights["layers/dense_2/vars/0"].dtype == np.float32
     assert packed.manifest["packed"] is True
     assert list(packed.manifest["weights_sha256"]) == ["model"]
     assert "Made up." in (packed.path / "README.md").read_text()
     before, after = (run.load_model().get_weights() for run in (measured, packed))
     for one, other in zip(before, after, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-3)
+        rounded = one.astype(np.float16) if one.size > 1000 else one
+        np.testing.assert_array_equal(rounded, other)
 
 
 def test_a_packed_run_is_measured_as_it_predicts_and_verified_without_what_it_lacks(
@@ -46,7 +38,7 @@ def test_a_packed_run_is_measured_as_it_predicts_and_verified_without_what_it_la
 ):
     images, labels = images_of_brightness
     test, metrics, calibration = split(labels).test, packed.metrics, packed.calibration
-    raw = predict_proba(packed.load_model(), images, test, symmetric=True)
+    raw = predict_proba(packed.load_model(), images, test, symmetric="unsure")
     np.testing.assert_allclose(packed.predictions["probabilities"], raw, atol=1e-6)
     assert calibration.class_shift is not None
     assert compute_metrics(labels[test], calibration.apply(raw)).items() <= metrics.items()

@@ -9,17 +9,12 @@ from galclass.errors import DataError, ParameterError
 from galclass.figures.style import gallery, save_figure
 
 
-def test_the_examples_are_ten_galaxies_numbered_from_one_or_rows_of_several(galaxies):
+def test_the_examples_are_ten_galaxies_numbered_from_one(galaxies):
     images, labels, origin = galaxies
     kept = labels != 5
     single = plot_examples(images[kept], labels[kept]).axes
-    (ax,) = plot_examples(*galaxies, per_class=3).axes
-    mosaic, names = ax.images[0].get_array(), [text.get_text() for text in ax.get_yticklabels()]
     for c, one in enumerate(single):
-        assert one.get_title(loc="left").split()[0] == names[c].split()[0] == str(c + 1)
-        for k, image in enumerate(images[labels == c][:3]):
-            shown = mosaic[73 * c : 73 * c + 69, 73 * k : 73 * k + 69]
-            np.testing.assert_array_equal(shown, image)
+        assert one.get_title(loc="left").split()[0] == str(c + 1)
         if c != 5:
             np.testing.assert_array_equal(one.images[0].get_array(), images[labels == c][0])
     assert (len(single[5].images), single[5].texts[0].get_text()) == (0, "none here")
@@ -66,7 +61,6 @@ def test_what_is_no_data_is_refused(galaxies):
         (DataError, "labels", plot_examples, images, labels[1:]),
         (ParameterError, "Origin", plot_class_counts, np.arange(10), {"kind": "simulated"}),
         (ParameterError, "poster", lambda x: plot_class_counts(x, size="poster"), np.arange(10)),
-        (ParameterError, "per_class=0", lambda x: plot_examples(*x, per_class=0), galaxies),
     ):
         with pytest.raises(error, match=words):
             plot(*arguments)

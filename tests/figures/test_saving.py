@@ -15,7 +15,7 @@ from galclass.figures.style import SIZES, canvas
 from galclass.run import Run
 
 NAMES = (
-    *("examples", "examples_by_class", "class_counts", "history", "confusion_matrix", "recall"),
+    *("examples", "class_counts", "history", "confusion_matrix", "recall"),
     *("reliability", "comparison", "mistakes", "attribution"),
 )
 

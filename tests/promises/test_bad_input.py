@@ -158,7 +158,7 @@ OTHER_ROWS = [
     (RunError, "no run folder ~nobody-here", lambda f: load_run("~nobody-here/run")),
     (FileNotFoundError, "no file galaxy 10", lambda f: load_data("galaxy 10")),
     (FileNotFoundError, "no file", lambda f: load_data("/dev/null/x.h5")),
-    (DataError, "directory, expected", load_data),
+    (DataError, "directory.*expected", load_data),
     (DataError, "no regular file", lambda f: load_galaxy10("/dev/zero")),
     (ParameterError, "expected 'simulated', 'galaxy10'", lambda f: load_data(IMAGES)),
     ((DataError, FileNotFoundError), "a.?.h5", lambda f: load_galaxy10("a\0.h5")),
@@ -208,7 +208,10 @@ FILE_ROWS = {
     "words": (_file(images=IMAGES, ans=["spiral"] * 80), "object, expected"),
     "classes from 1": (_file(images=IMAGES, ans=LABELS + 1), "1 to 10"),
     "no galaxy": (_file(images=IMAGES[:0], ans=LABELS[:0]), "nothing in it"),
-    "a link": (_file(x=IMAGES, images=h5py.ExternalLink("some.h5", "x"), ans=LABELS), "in it"),
+    "a link": (
+        _file(x=IMAGES, images=h5py.ExternalLink("other.h5", "x"), ans=LABELS),
+        "read|in it",
+    ),
     "virtual": (_file(images=ELSEWHERE, ans=LABELS), "in it"),
     "a promise of 14 TB": (_promising, "1,000,000,000 galaxies"),
 }

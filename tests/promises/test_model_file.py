@@ -74,7 +74,7 @@ def _link(file, _):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_lambda, "weights"),
+        (_lambda, "network"),
         (_config, None),
         *((_array(change), "elsewhere") for change in (_link, _external_storage, _virtual)),
         (_array(_bomb), "bytes.*expected"),
