@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from galclass import evaluate, load_data, load_run, train
@@ -38,20 +39,37 @@ def images_of_brightness():
 
 
 @pytest.fixture(scope="session")
-def trained(images_of_brightness, tmp_path_factory):
-    """A run of three epochs on the made-up images."""
-    out = tmp_path_factory.mktemp("runs") / "trained"
-    return train(*images_of_brightness, out=out, epochs=3, precision="float32", verbose=False)
+def made_once(tmp_path_factory):
+    """Gives a folder that is made once, whichever of the processes of the tests needs it first."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name, make):
+        with FileLock(base / f"{name}.lock"):
+            if not (base / name).exists():
+                make(base / name)
+        return base / name
+
+    return once
 
 
 @pytest.fixture(scope="session")
-def measured(trained, images_of_brightness, tmp_path_factory):
+def trained(images_of_brightness, made_once):
+    """A run of three epochs on the made-up images."""
+    settings = {"epochs": 3, "precision": "float32", "verbose": False}
+    return load_run(
+        made_once("trained", lambda out: train(*images_of_brightness, out=out, **settings))
+    )
+
+
+@pytest.fixture(scope="session")
+def measured(trained, images_of_brightness, made_once):
     """The same run, evaluated; never to be changed."""
-    out = tmp_path_factory.mktemp("runs") / "measured"
-    shutil.copytree(trained.path, out)
-    run = load_run(out)
-    evaluate(run, *images_of_brightness)
-    return run
+
+    def make(out):
+        evaluate(shutil.copytree(trained.path, out), *images_of_brightness)
+
+    return load_run(made_once("measured", make))
 
 
 @pytest.fixture(scope="session")
@@ -69,15 +87,17 @@ def copied(measured, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def simulated_run(tmp_path_factory):
+def simulated_run(made_once):
     """The folder of an evaluated run of one epoch; its galaxies and an image are next to it."""
-    data = load_data("simulated", n=300)
-    out = tmp_path_factory.mktemp("runs") / "simulated"
-    run = train(*data, out=out, epochs=1, precision="float32", verbose=False)
-    evaluate(run, *data)
-    write_data(out.parent / "Galaxy10.h5", data)
-    Image.fromarray(data.images[0]).resize((424, 424)).save(out.parent / "image.jpg")
-    return run.path
+
+    def make(folder):
+        data = load_data("simulated", n=300)
+        out = folder / "simulated"
+        evaluate(train(*data, out=out, epochs=1, precision="float32", verbose=False), *data)
+        write_data(folder / "Galaxy10.h5", data)
+        Image.fromarray(data.images[0]).resize((424, 424)).save(folder / "image.jpg")
+
+    return made_once("newcomer", make) / "simulated"
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ def command(monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_train_evaluate_figures_and_verify(command, capsys, images_of_brightness, tmp_path):
     write_galaxy10("some.h5", *images_of_brightness)
     assert command("train --data some.h5 --epochs 1 --out run") == 0

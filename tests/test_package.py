@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import galclass
 
 
@@ -20,6 +22,7 @@ def test_the_help_does_not_import_tensorflow():
     assert "train" in done.stdout
 
 
+@pytest.mark.slow
 def test_importing_tensorflow_through_galclass_prints_nothing():
     done = subprocess.run(
         [sys.executable, "-c", "import galclass.network.cnn"], capture_output=True, text=True

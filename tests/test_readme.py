@@ -37,7 +37,7 @@ SMALLER = (
     (r"--beside \S+", "--beside runs/default"),
     (r"^figures runs/\w+", "figures runs/mine"),
 )
-LONG = r"galclass (train|study|pack|figures)|make figures"
+LONG = r"galclass (train|study|pack|figures|verify|survey)|make (figures|reproduce)"
 
 
 def _blocks(text, language):
@@ -137,6 +137,7 @@ def test_the_python_example_runs(images_of_brightness, tmp_path, monkeypatch):
     assert (tmp_path / "confusion_matrix.png").exists()
 
 
+@pytest.mark.slow
 def test_the_example_reads_shards_as_one_table(newcomer):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet")
     galclass.predict_survey("Galaxy10.h5", "classes", run="runs/mine", part_rows=200)

@@ -11,6 +11,7 @@ from galclass.studies import load_study
 QUICK = {"recipe": Recipe(epochs=1, batch_size=32), "precision": "float32", "verbose": False}
 
 
+@pytest.mark.slow
 def test_a_study_reports_the_spread_and_the_ensemble_and_resumes(images_of_brightness, tmp_path):
     study(*images_of_brightness, out=tmp_path, seeds=1, **QUICK)
     first = (tmp_path / "seed-0" / "model.keras").stat().st_mtime_ns
@@ -29,6 +30,7 @@ def test_a_study_reports_the_spread_and_the_ensemble_and_resumes(images_of_brigh
     assert json.loads((tmp_path / "study.json").read_text()) == summary
 
 
+@pytest.mark.slow
 def test_a_study_of_folds_records_that_and_is_not_mixed_with_another(
     images_of_brightness, tmp_path
 ):

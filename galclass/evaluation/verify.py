@@ -27,6 +27,7 @@ UNKNOWABLE = {
     "weight_decay label_smoothing averaging symmetries symmetric_prediction",
     "history.csv": "loss accuracy",
 }
+WAYS: tuple[Any, ...] = (False, True, "unsure")  # of averaging over the symmetries
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
@@ -153,13 +154,14 @@ def _check_epochs(run: Run, images: Images, labels: Labels, _: Origin) -> list[s
 
 def _check_results(run: Run, images: Images, labels: Labels, _: Origin) -> list[str]:
     saved, symmetric = run.predictions, run.metrics.get("symmetric")
+    symmetric = symmetric if symmetric in WAYS else None
     train, validation, _ = run.split(images, labels)
     own = np.unique(hash_images(images)[np.concatenate([train, validation])])
     seen = np.intersect1d(run.seen, own) if run.manifest.get("start") else run.seen
     metrics, predictions, mistakes = measure(run, images, labels, symmetric=symmetric)
     lines = _differences("predictions.npz", saved, predictions, TOLERANCE)
     if lines:
-        for way in (False, True, "unsure"):
+        for way in WAYS:
             other = measure(run, images, labels, symmetric=way)
             if not _differences("predictions.npz", saved, other.predictions, TOLERANCE):
                 metrics, lines = other.metrics, []

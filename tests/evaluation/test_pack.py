@@ -33,6 +33,7 @@ def test_a_packed_run_is_small_and_holds_no_image(packed, measured):
         np.testing.assert_array_equal(rounded, other)
 
 
+@pytest.mark.slow
 def test_a_packed_run_is_measured_as_it_predicts_and_verified_without_what_it_lacks(
     packed, images_of_brightness, measured_data
 ):

@@ -71,6 +71,7 @@ def _other(value):
     return value + {str: "X", int: 1, float: 0.001}[type(value)]
 
 
+@pytest.mark.slow
 def test_whichever_value_of_a_run_is_changed_is_named(measured, measured_data):
     """All that the run's files hold but what is documented as unknowable."""
     missed = []
@@ -115,6 +116,7 @@ REMOVED = ("model.keras", "metrics.json", "predictions.npz", "history.csv")
         (lambda run: build_cnn(seed=9).save(run.path / "model.keras"), "sha256, model"),
         (lambda run: build_cnn(seed=9).save(run.path / "last.keras"), "sha256, last"),
         (lambda run: os.truncate(run.path / "last.keras", 900), "last.keras"),
+        (lambda run: run.__dict__.update(seen=run.seen + np.uint64(1)), "seen.npz"),
         (lambda run: os.truncate(run.path / "predictions.npz", 900), "predictions.npz"),
         *((lambda run, name=name: os.remove(run.path / name), f"no {name}") for name in REMOVED),
     ],

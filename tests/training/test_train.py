@@ -47,6 +47,7 @@ def test_the_same_seed_gives_the_same_weights_and_history(learn, trained):
     assert (again.path / "history.csv").read_bytes() == (trained.path / "history.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_network_learns(learn):
     quick = {"optimizer": "muon", "learning_rate": 0.01, "dropout": 0, "dense_dropout": 0}
     history = learn(recipe=Recipe(epochs=5, batch_size=16, **quick), epochs=5).history
@@ -176,6 +177,7 @@ def test_fine_tuning_starts_from_a_runs_weights_and_records_it(learn, trained):
         learn(recipe=STILL, resume=True)
 
 
+@pytest.mark.slow
 def test_an_interrupt_names_the_epoch_that_is_saved_and_who_watches_gets_the_whole_history(
     learn, capsys, monkeypatch
 ):
