@@ -55,7 +55,7 @@ clean:  ## delete .venv; runs and data stay
 	done; \
 	if [ "$$uv" ]; then "$$uv" venv --quiet --clear --python "$${python:-3.13}" .venv; \
 	elif [ "$$python" ]; then "$$python" -m venv --clear .venv; \
-	else echo "galclass needs Python 3.10 to 3.13; install one, or uv, which fetches it" >&2; false; fi || \
+	else echo "galclass needs Python 3.10 to 3.13; install one, or uv, which fetches it" >&2; exit 2; fi || \
 	  { echo "no environment in .venv: install uv (or, on Debian, python3-venv) and try again" >&2; exit 2; }
 	@[ -e $(BIN)/pip ] && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
 	@touch $@
