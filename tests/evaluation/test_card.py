@@ -62,3 +62,11 @@ def test_the_card_of_the_pretrained_network_names_its_labels_and_what_it_misses(
     for words in ("inferred", "138 of the 3,461", "No 'Disk, Edge-on, Boxy Bulge'"):
         assert words in card
     assert run.metrics["uncorrected"] is not None
+
+
+def test_the_hugging_face_hub_reads_the_card(measured):
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    path = measured.path / "README.md"
+    (result, *_) = hub.ModelCard.load(path).data.eval_results
+    assert result.metric_value == round(measured.metrics["accuracy"], 4)
+    assert hub.metadata_load(path)["library_name"] == "keras"
