@@ -27,9 +27,12 @@ test: .venv/test  ## check style and types, and run the quick tests
 test-all: test  ## run the slow tests as well
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow $(PYTEST)
 
-docs: .venv/docs  ## build the documentation into docs/_build/html
+docs: .venv/docs runs/demo/CNN_galaxies.ipynb  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo docs/_build/html/index.html
+
+runs/demo/CNN_galaxies.ipynb:
+	$(MAKE) demo
 
 reproduce: .venv/notebook  ## run the notebook on Galaxy10 (210 MB on first use) with both recipes
 	$(BIN)/galclass notebook --data galaxy10 --seed $(SEED) --out runs/galaxy10 --resume

@@ -1,6 +1,7 @@
-"""The pages that ``make docs`` builds: the repository's texts, and the docstrings by folder."""
+"""The pages that ``make docs`` builds: the repository's texts, the notebook and the docstrings."""
 
 import re
+import shutil
 from pathlib import Path
 
 import galclass
@@ -19,8 +20,9 @@ REPOSITORY = "https://github.com/galclass/galclass/blob/main/"
 project = "galclass"
 author = "The galclass developers"
 version = release = galclass.__version__
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_parser"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb"]
 exclude_patterns = ["_build"]
+nb_execution_mode = "off"  # It is shown as ``make demo`` executed it.
 nitpicky = True
 
 html_theme = "furo"
@@ -74,7 +76,15 @@ def find_documented_name(app, env, node, contnode):
     return None
 
 
+def fetch_notebook(app):
+    """Take the demo's notebook, with its outputs, where there is one."""
+    executed = ROOT / "runs" / "demo" / "CNN_galaxies.ipynb"
+    found = executed if executed.exists() else ROOT / executed.name
+    shutil.copyfile(found, Path(app.srcdir) / "notebook.ipynb")
+
+
 def setup(app):
-    """Connect the two functions above."""
+    """Connect the functions above."""
+    app.connect("builder-inited", fetch_notebook)
     app.connect("source-read", include_repository_file)
     app.connect("missing-reference", find_documented_name)

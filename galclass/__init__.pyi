@@ -15,7 +15,7 @@ from .figures.results import plot_mistakes as plot_mistakes
 from .figures.results import plot_predictions as plot_predictions
 from .figures.results import plot_recall as plot_recall
 from .figures.results import plot_reliability as plot_reliability
-from .figures.saving import save_figures as save_figures
+from .figures.results import save_figures as save_figures
 from .figures.training import plot_history as plot_history
 from .network.cnn import build_cnn as build_cnn
 from .prediction.predict import predict as predict

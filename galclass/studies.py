@@ -180,31 +180,27 @@ def summarise(runs: list[Run]) -> dict[str, Any]:
                 f"{run.path.name} has other test galaxies than {runs[0].path.name}; "
                 "compare runs on the same data and split"
             )
-    rows = {key: [run.metrics[key] for run in runs] for key in HEADLINE}
-    rows = {key: values for key, values in rows.items() if None not in values}
+    metrics, mixes = [run.metrics for run in runs], [run.metrics["public_mix"] for run in runs]
+    keys = [key for key in HEADLINE if None not in [row[key] for row in metrics]]
     probabilities = np.mean([run.predictions["probabilities"] for run in runs], axis=0)
     ensemble = compute_metrics(first["labels"], probabilities)
-    mixes = [run.metrics["public_mix"] for run in runs]
-    public_mix = None
-    if all(mixes):
-        public_mix = _summary({key: [mix[key] for mix in mixes] for key in ("strength", *rows)})
-    best = _summary({"best": [run.history["val_accuracy"].max() for run in runs]})
+    best = _summary([{"best": run.history["val_accuracy"].max()} for run in runs], ["best"])
     return {
         "recipe_name": runs[0].manifest["recipe_name"],
         "origin": runs[0].manifest["origin"],
         "seeds": [run.manifest["seed"] for run in runs],
         "splits": [run.manifest["split"]["protocol"] for run in runs],
         "galaxies": len(first["labels"]),
-        **_summary(rows),
-        "ensemble": {key: ensemble[key] for key in rows},
-        "public_mix": public_mix,
+        **_summary(metrics, keys),
+        "ensemble": {key: ensemble[key] for key in keys},
+        "public_mix": _summary(mixes, ["strength", *keys]) if all(mixes) else None,
         "val_accuracy": {key: value["best"] for key, value in best.items()},
     }
 
 
-def _summary(rows: dict[str, list[float]]) -> dict[str, dict[str, float | None]]:
+def _summary(rows: list[dict[str, Any]], keys: list[str]) -> dict[str, dict[str, Any]]:
     """Mean and spread of each of several quantities."""
-    spread = {
-        key: float(np.std(row, ddof=1)) if len(row) > 1 else None for key, row in rows.items()
-    }
-    return {"mean": {key: float(np.mean(row)) for key, row in rows.items()}, "std": spread}
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in keys}
+    if len(rows) == 1:
+        return {"mean": mean, "std": dict.fromkeys(keys)}
+    return {"mean": mean, "std": {k: float(np.std([row[k] for row in rows], ddof=1)) for k in keys}}

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +14,31 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from ..data.arrays import Images, Labels, check_images, check_labels
-from ..data.dataset import SIMULATED_FRACTIONS, Origin
+from ..data.dataset import SIMULATED_FRACTIONS, Dataset, Origin
 from ..data.galaxy10 import CLASS_NAMES, PUBLISHED_RECALL
 from ..data.images import ImageLike, iter_prepared
 from ..data.simulate import simulate_galaxy10
 from ..data.split import hash_images
 from ..errors import DataError, ParameterError
+from ..evaluation.evaluate import write_results
 from ..evaluation.metrics import FEW, compute_calibration, reliability, share_interval
 from ..files import PathLike
 from ..network.calibration import Calibration
 from ..run import Run, as_run, load_pretrained
-from .style import BLUE, GREY, LIGHT_BLUE, ORANGE, SMALL, Size, canvas, class_label, gallery
+from .data import plot_class_counts, plot_examples
+from .style import (
+    BLUE,
+    GREY,
+    LIGHT_BLUE,
+    ORANGE,
+    SMALL,
+    Size,
+    canvas,
+    class_label,
+    gallery,
+    save_figure,
+)
+from .training import plot_history
 
 if TYPE_CHECKING:
     import keras
@@ -440,3 +455,71 @@ def plot_simulated_accuracy(
         axes[0].xaxis.set_major_formatter(ScalarFormatter())
         axes[0].xaxis.set_minor_formatter(NullFormatter())
     return figure
+
+
+def save_figures(
+    run: Run | PathLike,
+    out: PathLike | None = None,
+    *,
+    examples: Dataset | None = None,
+    beside: Run | PathLike | None = None,
+    size: Size = "page",
+) -> list[Path]:
+    """Plot every figure of a run and write each as PNG and as vector graphics.
+
+    The same run gives the same bytes with the same matplotlib.
+
+    Parameters
+    ----------
+    run : Run or path-like
+        Evaluated.
+    out : path-like, optional
+        Folder for the files; made if need be, files of the same names are replaced. Default:
+        ``figures`` in the run.
+    examples : Dataset, optional
+        Galaxies for the examples figure. Default: those kept in the run, and its mistakes in a
+        figure of their own.
+    beside : Run or path-like, optional
+        A run on the same galaxies, such as one of the other recipe, to compare this one with.
+    size : {"page", "column"}
+        For a page (8 inches wide; PNG and SVG) or a column of a paper (3.5 inches; PNG and PDF).
+
+    Returns
+    -------
+    list of pathlib.Path
+        The PNG files.
+
+    Raises
+    ------
+    RunError
+        A file of the run is missing, or one cannot be written.
+    ParameterError
+        Another size, or the runs have different galaxies.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> paths = galclass.save_figures("runs/mine", "figures")
+    >>> [path.name for path in paths][:3]
+    ['examples.png', 'class_counts.png', 'history.png']
+    """
+    run = as_run(run)
+    out = run.path / "figures" if out is None else Path(out)
+    kept = examples or Dataset(run.examples["images"], run.examples["labels"], run.origin)
+    labels = np.repeat(np.arange(len(CLASS_NAMES)), run.manifest["class_counts"])
+    figures = {
+        "examples": plot_examples(*kept, size=size),
+        "class_counts": plot_class_counts(labels, run.origin, size=size),
+    }
+    for plot in (plot_history, plot_confusion_matrix, plot_recall, plot_reliability):
+        figures[plot.__name__.removeprefix("plot_")] = plot(run, size=size)
+    if beside is not None:
+        figures["comparison"] = plot_history([as_run(beside), run], size=size)
+    if examples is None:  # Images of a run's galaxies stay out where others take their place.
+        figures["mistakes"] = plot_mistakes(run, size=size)
+    for name, fig in figures.items():
+        for suffix in ("png", "svg" if size == "page" else "pdf"):
+            save_figure(fig, out / f"{name}.{suffix}")
+    if out == run.path / "figures":
+        write_results(run, run.metrics)  # Its model card shows the figures that exist.
+    return [out / f"{name}.png" for name in figures]

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from galclass import build_cnn, plot_attribution, plot_mistakes, save_figures
 from galclass.data.dataset import write_data
-from galclass.figures import saving
+from galclass.figures import results
 from galclass.figures.style import SIZES, canvas
 from galclass.run import Run
 
@@ -27,7 +27,7 @@ def plotted(measured, galaxies, tmp_path_factory):
     worst, n = Run(measured.path), np.full(10, 4)
     wrong = {"images": galaxies.images[:10], "labels": n, "predicted": n + 1}
     worst.__dict__["mistakes"] = wrong | {"probabilities": n / 4}
-    original, model = saving.save_figure, build_cnn(filters=((8,), (8,)))
+    original, model = results.save_figure, build_cnn(filters=((8,), (8,)))
     data = galaxies.images[:10], galaxies.labels[:10], galaxies.origin
     for size in SIZES:
         with pytest.MonkeyPatch.context() as patch:
@@ -36,7 +36,7 @@ def plotted(measured, galaxies, tmp_path_factory):
                 found[size, path.stem] = fig
                 original(fig, path)
 
-            patch.setattr(saving, "save_figure", keep)
+            patch.setattr(results, "save_figure", keep)
             save_figures(measured, folder / size, beside=measured, examples=galaxies, size=size)
         found[size, "mistakes"] = plot_mistakes(worst, size=size)
         found[size, "attribution"] = plot_attribution(*data, run=model, size=size)
