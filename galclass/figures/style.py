@@ -28,22 +28,7 @@ Size: TypeAlias = Literal["page", "column"]
 ORANGE, BLUE, GREEN, PURPLE, GREY = "#d55e00", "#0072b2", "#009e73", "#aa4499", "#595959"
 LIGHT_BLUE = "#8ec3e6"  # under strokes of the others
 SMALL = "small"  # letters of 0.83 times the size of the others
-STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that it is the same everywhere
-    "text.parse_math": False,  # file names may hold dollar signs
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": "medium",
-    "figure.titlesize": "medium",
-    "grid.color": "#dddddd",
-    "legend.facecolor": "white",
-    "legend.edgecolor": "none",
-    "legend.fontsize": SMALL,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "svg.hashsalt": "galclass",
-    "pdf.fonttype": 42,
-}
+STYLE = Path(__file__).with_name("galclass.mplstyle")
 PIXELS = 1200  # width of a PNG
 METADATA: dict[str, dict[str, None]] = {
     ".png": {"Software": None},
@@ -91,7 +76,7 @@ def canvas(
         "lines.markersize": 6 * share,
         "axes.linewidth": 0.8 * share,
     }
-    with plt.style.context(["default", STYLE | settings]):
+    with plt.style.context(["default", STYLE, settings]):
         fig = on.figure if isinstance(on, Axes) else on
         if fig is None:
             height = width * aspect + lines * font / 60
