@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -170,10 +171,13 @@ def evaluate(
 ) -> None:
     """Evaluate a run on its own test set again, or on other labelled galaxies."""
     if other is None:
-        galclass.evaluate(run, *galclass.load_run(run).load_data(data), symmetric=symmetric)
-        _print_metrics(run)
+        own = galclass.load_run(run).load_data(data)
+        metrics = galclass.evaluate(run, *own, symmetric=symmetric)
+        echo(own.origin, f"test {_headline(metrics)}", sep="\n")
         return
-    dataset, name = galclass.load_data(other, **settings), Path(other).stem
+    name = re.sub(r"[^\w.-]+", "_", Path(other).stem)
+    name = f"simulated-{settings['seed']}" if other == "simulated" else name
+    dataset = galclass.load_data(other, **settings)
     metrics = galclass.evaluate(run, *dataset, symmetric=symmetric, other=name)
     echo(dataset.origin, _headline(metrics), f"in {run / 'others' / name}.json", sep="\n")
 

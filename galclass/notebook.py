@@ -1,7 +1,6 @@
 """Execute the notebook without a browser, and show in it what only a notebook can."""
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from .errors import MissingPackageError, RunError
 from .files import PathLike, whole_file
-from .run import load_run
+from .run import delete_run
 
 
 def execute(
@@ -60,8 +59,9 @@ def execute(
     if out.exists() and not resume and (not out.is_dir() or any(out.iterdir())):
         if not overwrite:
             raise RunError(f"{out} is not empty; give --resume, --overwrite or another folder")
-        load_run(out)  # Deletes nothing but a run.
-        shutil.rmtree(out)
+        delete_run(out)
+        for path in (out / notebook.name, (out / notebook.name).with_suffix(".html")):
+            path.unlink(missing_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.parent / f".{out.name}.ipynb"
     # Jupyter's debugger warns about frozen modules in every kernel.

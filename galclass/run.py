@@ -18,6 +18,7 @@
 import csv
 import hashlib
 import os
+import shutil
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from .network.probabilities import Symmetric
 
 WEIGHTS = "model.weights.h5"  # as Keras names them in its archive
+FILES = (
+    *("README.md", "history.csv", "model.keras", "last.keras", "checkpoint", "examples.npz"),
+    *("seen.npz", "predictions.npz", "metrics.json", "mistakes.npz", "figures", "others"),
+)
 MEASURED = ("metrics", "predictions", "mistakes")
 
 
@@ -102,10 +107,10 @@ class Run:
     def seen(self) -> NDArray[np.uint64]:
         """ndarray of uint64 : hashes of all training and validation images, sorted.
 
-        Those of the run that it started from, too; as :func:`galclass.data.split.hash_images` has
-        them.
+        Also of the run that it started from; see :func:`galclass.network.symmetry.hash_images`.
         """
-        return read_npz(self.path / "seen.npz", "hashes", hint="galclass train")["hashes"]
+        hint = "training again (galclass train --overwrite), which older versions did not"
+        return read_npz(self.path / "seen.npz", "hashes", hint=hint)["hashes"]
 
     def is_independent(self, origin: Origin, hashes: NDArray[np.uint64]) -> bool:
         """Whether galaxies are others than the run's, as far as names and hashes tell.
@@ -157,6 +162,11 @@ class Run:
                 f"{self.path / 'metrics.json'} holds no calibration ({error!r}); make it with: "
                 "galclass evaluate"
             ) from error
+
+    def require_complete(self) -> None:
+        """Raise a RunError unless the training has ended."""
+        if self.manifest.get("status") != "complete":
+            raise RunError(f"{self.path} is unfinished, expected a finished run; resume it first")
 
     def forget(self) -> None:
         """Read metrics, predictions and mistakes anew when they are next asked for."""
@@ -301,8 +311,8 @@ def load_run(path: PathLike) -> Run:
     >>> model.output_shape
     (None, 10)
     """
-    path = Path(os.path.expanduser(path))
-    if not path.is_dir():
+    given, path = os.fspath(path), Path(os.path.expanduser(path))
+    if not path.is_dir() or not given:
         raise RunError(f"no run folder {path}; make one with: galclass train --out {path}")
     run = Run(path)
     for key in ("recipe", "origin", "split", "network"):
@@ -333,6 +343,16 @@ def load_pretrained() -> Run:
     (20, True)
     """
     return load_run(str(resources.files("galclass") / "pretrained"))
+
+
+def delete_run(path: Path) -> None:
+    """Delete what galclass wrote into a run folder, and nothing else in it."""
+    load_run(path)
+    for name in (*FILES, "manifest.json"):  # What tells that it is a run goes last.
+        if (path / name).is_dir() and not (path / name).is_symlink():
+            shutil.rmtree(path / name)
+        else:
+            (path / name).unlink(missing_ok=True)
 
 
 def as_run(run: Run | PathLike) -> Run:

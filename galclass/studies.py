@@ -1,6 +1,7 @@
 """The same recipe with several seeds or folds: the spread, and the ensemble."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,8 @@ def load_study(path: PathLike) -> list[Run]:
         No study in `path`.
     """
     path = Path(path).expanduser()
-    found = [folder for kind in ("seed", "fold") for folder in path.glob(f"{kind}-*")]
-    found.sort(key=lambda folder: int(folder.name.partition("-")[2]))
+    named = [re.fullmatch(r"(?:seed|fold)-(\d+)", folder.name) for folder in path.glob("*-*")]
+    found = [path / name[0] for name in sorted(filter(None, named), key=lambda name: int(name[1]))]
     return [load_run(folder) for folder in found or [path / "seed-0"]]
 
 

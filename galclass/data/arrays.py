@@ -25,7 +25,7 @@ def check_images(
     DataError
         Another dtype or shape, or no image at all.
     """
-    images = _as_array(images, name)
+    images = as_array(images, name)
     if images.dtype != np.uint8:
         hint = "give pixel values 0-255, without NaN, as uint8"
         if images.dtype.kind in "iuf" and images.min() >= 0 and images.max() <= 255:
@@ -53,7 +53,7 @@ def check_labels(
     DataError
         Not one-dimensional, not integers, out of range, empty or not `count` of them.
     """
-    labels = _as_array(labels, name)
+    labels = as_array(labels, name)
     if labels.ndim != 1:
         hint = "; one-hot? Take labels.argmax(axis=1)" if labels.shape[1:] == (classes,) else ""
         raise DataError(f"{name}: labels of shape {labels.shape}, expected (N,){hint}")
@@ -71,7 +71,13 @@ def check_labels(
     return labels.astype(np.uint8, copy=False)
 
 
-def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    """Values as an array, or a DataError where this would lose a mask or a unit."""
+    mask = getattr(values, "mask", None)  # A method in pandas.
+    if mask is not None and not callable(mask) and np.any(mask):
+        raise DataError(f"{name}: some values are masked; leave these out, or fill them first")
+    if getattr(values, "unit", None) is not None:
+        raise DataError(f"{name}: unit {values.unit}; convert it, and give the plain numbers")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:  # Its parts differ in shape, or it is on a GPU.
@@ -79,6 +85,15 @@ def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     if not array.size:
         raise DataError(f"{name}: shape {array.shape}, nothing in it; expected one galaxy or more")
     return array
+
+
+def check_symmetric(symmetric: Any) -> Any:
+    """None, False, True or "unsure" as such, or a ParameterError that says what it is."""
+    ways = {None: None, False: False, True: True, "unsure": "unsure"}
+    try:
+        return ways[symmetric]
+    except (KeyError, TypeError):
+        raise ParameterError(f"symmetric={symmetric!r}, expected True, False or 'unsure'") from None
 
 
 def check_integer(value: Any, name: str, least: int, most: int | None = None) -> int:

@@ -49,7 +49,8 @@ class Origin:
 
     def __post_init__(self) -> None:
         types = [type(value) for value in (self.kind, self.name, self.sha256, self.galaxies)]
-        if types != [str, str, str, int] or self.kind not in KINDS:
+        known = self.kind in KINDS and type(self.seed) in (int, type(None))
+        if types != [str, str, str, int] or not known:
             raise DataError(f"origin {self!r}, expected one that load_data gives")
 
     def __str__(self) -> str:

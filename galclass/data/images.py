@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from ..errors import DataError, ParameterError
 from ..files import PathLike
-from .arrays import IMAGE_SHAPE, Images, check_images
+from .arrays import IMAGE_SHAPE, Images, as_array, check_images
 from .stretch import sdss_image
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF")
@@ -157,10 +157,11 @@ def prepare_named(
         pool.shutdown(cancel_futures=True)
 
 
-def check_crop(crop: float | None) -> None:
-    """Raise a ParameterError for a `crop` that is no fraction of the field."""
+def check_crop(crop: float | None) -> float | None:
+    """A fraction of the field or None as such, or a ParameterError that says what it is."""
     if crop is not None and not (isinstance(crop, int | float | np.floating) and 0 < crop <= 1):
         raise ParameterError(f"crop={crop!r}, expected a fraction of the field: 0 < crop <= 1")
+    return None if crop is None else float(crop)
 
 
 def list_images(images: Given) -> Iterable[Any]:
@@ -178,8 +179,8 @@ def list_images(images: Given) -> Iterable[Any]:
     """
     if isinstance(images, PATHS):
         path = Path(os.path.expanduser(images))
-        if not os.path.exists(path):
-            raise FileNotFoundError(f"no file or directory {path}; give the path of an image")
+        if not os.path.exists(path) or not os.fspath(images):
+            raise FileNotFoundError(f"no file or directory {images!s}; give the path of an image")
         if not path.is_dir():
             return [path]
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
@@ -187,7 +188,9 @@ def list_images(images: Given) -> Iterable[Any]:
             raise DataError(f"no image in {path}; expected files named *{', *'.join(SUFFIXES)}")
         return found
     single = isinstance(images, bytes) or _is_bands(images)
-    if single or (isinstance(images, np.ndarray) and images.ndim < 4):
+    if single or (
+        isinstance(images, np.ndarray) and images.ndim < 4 and images.dtype.kind in "biuf"
+    ):
         return [images]
     return images if isinstance(images, Iterable) else [images]
 
@@ -227,13 +230,15 @@ def _read(image: Any) -> Image.Image:
             # Pillow itself only warns up to twice its limit, and refuses above.
             if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or np.inf):
                 raise Image.DecompressionBombError(f"{opened.size} pixels; crop it first")
-            image = ImageOps.exif_transpose(opened)
+            opened.load()
+            image = opened.copy()
     if not isinstance(image, Image.Image):
         raise DataError(
             f"{type(image).__name__} {getattr(image, 'shape', '')}: expected a path, bytes, a PIL "
             "image, (g, r, i), or an array (height, width, 3): see numpy.moveaxis, numpy.dstack"
         )
-    clear = image.mode in ("RGBA", "P") and np.min(image.convert("RGBA").getchannel("A")) < 255
+    image = ImageOps.exif_transpose(image)
+    clear = image.has_transparency_data and np.min(image.convert("RGBA").getchannel("A")) < 255
     if image.mode not in ("RGB", "RGBA", "RGBX", "P", "CMYK", "YCbCr") or clear:
         found = f"mode {image.mode}, without colour or with transparent pixels"
         raise DataError(f"{found}; expected red, green and blue (see PIL.Image.Image.convert)")
@@ -252,7 +257,7 @@ def _is_bands(image: Any) -> bool:
 
 def _read_bands(bands: tuple[Any, ...]) -> NDArray[Any]:
     """Bands g, r and i, of FITS files or arrays, as i, r and g with the top row first."""
-    planes = [_read_fits(b) if isinstance(b, PATHS) else np.asarray(b) for b in bands]
+    planes = [_read_fits(b) if isinstance(b, PATHS) else as_array(b, "band") for b in bands]
     for name, plane in zip("gri", planes, strict=True):
         alike = plane.ndim == 2 and plane.size and plane.shape == planes[0].shape
         # NaN is not smaller either

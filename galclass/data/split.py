@@ -1,6 +1,5 @@
 """The split of galaxies into training, validation and test sets, and its record."""
 
-import hashlib
 import re
 import warnings
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import ParameterError
 from ..files import sha256_of_arrays
-from .arrays import Images, Labels, check_integer, check_labels
+from .arrays import Labels, check_integer, check_labels
 
 
 class Split(NamedTuple):
@@ -102,12 +101,6 @@ def split(labels: Labels, protocol: str = "stratified", *, random_state: int = 4
     except ValueError as error:
         raise ParameterError(f"{len(labels)} galaxies are too few to split: {error}") from error
     return Split(np.concatenate([train, np.flatnonzero(few)]), validation, test)
-
-
-def hash_images(images: Images) -> NDArray[np.uint64]:
-    """A number for each image, by which the same one is found again in other data: (N,)."""
-    digests = (hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images)
-    return np.frombuffer(b"".join(digests), "<u8")
 
 
 def split_record(labels: Labels, protocol: str) -> tuple[Split, dict[str, Any]]:

@@ -2,25 +2,25 @@
 
 import re
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.arrays import Images, Labels, check_images, check_labels
+from ..data.arrays import Images, Labels, check_images, check_labels, check_symmetric
 from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
-from ..data.split import hash_images
 from ..errors import ParameterError, RunError
-from ..files import PathLike, whole_file, write_json, write_npz
+from ..files import PathLike, read_json, whole_file, write_json, write_npz
 from ..network.calibration import (
     Calibration,
     choose_prior_strength,
     fit_temperature,
     log_prior_shift,
 )
-from ..run import Run, as_run
+from ..network.symmetry import hash_images
+from ..run import Run, as_run, load_pretrained
 from .card import model_card
 from .metrics import compute_calibration, compute_metrics, headline
 
@@ -69,7 +69,8 @@ def measure(
     images = check_images(images)
     labels = check_labels(labels, len(images))
     train, validation, test = run.split(images, labels)
-    symmetric = run.symmetric if symmetric is None else symmetric
+    run.require_complete()
+    symmetric = check_symmetric(run.symmetric if symmetric is None else symmetric)
     truth, validated, model = labels[test], labels[validation], run.load_model()
     counts = np.bincount(labels[train], minlength=len(CLASS_NAMES))
     plain = predict_proba(model, images, test)
@@ -92,7 +93,7 @@ def measure(
         "uncalibrated": compute_calibration(truth, raw),
         "calibrated": compute_calibration(truth, calibration.apply(raw)),
         "public_mix": public_mix,
-        "uncorrected": headline(truth, raw) if packed else None,
+        "uncorrected": headline(truth, raw) if applied else None,
         "plain": headline(truth, plain),
         "last_epoch": None,
     }
@@ -198,8 +199,10 @@ def evaluate(
         ``plain``, ``last_epoch``
             Metrics without the symmetries, and of the last epoch's weights without them.
 
-        Also in ``metrics.json``; the probabilities, not calibrated, are in ``predictions.npz``, the
-        most confident mistakes in ``mistakes.npz``, and the model card in ``README.md``.
+        Nothing is written for another `symmetric` than the run's, whose predictions are calibrated
+        for its own, nor into the pretrained run. Else they are in ``metrics.json``, too; the
+        probabilities, not calibrated, in ``predictions.npz``, the most confident mistakes in
+        ``mistakes.npz``, and the model card in ``README.md``.
 
         Of other galaxies: as ``compute_metrics``, and ``symmetric``, ``calibrated``, ``origin`` and
         ``independent`` (whether they are none of those that the run was trained on, as far as
@@ -209,7 +212,8 @@ def evaluate(
     Raises
     ------
     RunError
-        No run, or the galaxies are not its; or some of the others are those it was trained with.
+        No finished run, or the galaxies are not its; or some of the others are those it was trained
+        with, or there is a result of this name for other galaxies.
     ParameterError
         `other` is no name of a file.
 
@@ -230,7 +234,7 @@ def evaluate(
     >>> low <= metrics["accuracy"] <= high
     True
     """
-    run = as_run(run)
+    run, symmetric = as_run(run), check_symmetric(symmetric)
     if other is not None:
         return _evaluate_others(run, images, labels, origin, symmetric, other)
     metrics, predictions, mistakes = measure(run, images, labels, symmetric=symmetric)
@@ -241,10 +245,11 @@ def evaluate(
             "over all classes and over those present",
             stacklevel=2,
         )
-    write_npz(run.path / "predictions.npz", **predictions)
-    if not run.manifest.get("packed"):
-        write_npz(run.path / "mistakes.npz", **mistakes)
-    write_results(run, metrics)
+    if symmetric in (None, run.symmetric) and run.path != load_pretrained().path:
+        write_npz(run.path / "predictions.npz", **predictions)
+        if not run.manifest.get("packed"):
+            write_npz(run.path / "mistakes.npz", **mistakes)
+        write_results(run, metrics)
     return metrics
 
 
@@ -260,9 +265,16 @@ def _evaluate_others(
 
     images = check_images(images)
     labels = check_labels(labels, len(images))
-    if not re.fullmatch(r"\w[\w.-]*", name):
+    run.require_complete()
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise ParameterError(f"other={name!r}, expected a name of letters, digits, _ . and -")
-    origin, hashes = origin or Origin.of_arrays(images, labels), hash_images(images)
+    if not isinstance(origin, Origin | None):
+        raise ParameterError(f"origin={origin!r}, expected the one that load_data gives, or None")
+    found, hashes = Origin.of_arrays(images, labels), hash_images(images)
+    origin = replace(origin or found, sha256=found.sha256, galaxies=found.galaxies)
+    path = run.path / "others" / f"{name}.json"
+    if path.exists() and read_json(path, hint="")["origin"]["sha256"] != found.sha256:
+        raise RunError(f"{path} is of other galaxies; give another name")
     if leaked := int(np.isin(hashes, run.seen).sum()):
         raise RunError(
             f"{run.path} was trained with {leaked:,} of these {len(images):,} galaxies, expected "
@@ -285,9 +297,9 @@ def _evaluate_others(
         **compute_metrics(labels, probabilities),
         "calibrated": compute_calibration(labels, probabilities),
     }
-    folder = run.path / "others"
-    write_npz(folder / f"{name}.npz", labels=labels, probabilities=probabilities)
-    write_json(folder / f"{name}.json", metrics)
+    if run.path != load_pretrained().path:
+        write_npz(path.with_suffix(".npz"), labels=labels, probabilities=probabilities)
+        write_json(path, metrics)
     return metrics
 
 

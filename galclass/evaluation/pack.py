@@ -48,12 +48,11 @@ def pack(
         The run is not finished, the galaxies are not its, or `out` already exists.
     """
     run, out = as_run(run), Path(out).expanduser()
-    if run.manifest.get("status") != "complete":
-        raise RunError(f"the run {run.path} is not finished; resume its training first")
+    run.require_complete()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} already exists and is not empty; choose another folder")
     run.split(images, labels)
-    model = run.load_model()
+    model, seen = run.load_model(), run.seen
     for variable in model.trainable_variables:
         if np.size(variable) >= LARGE:
             variable.assign(variable.numpy().astype(np.float16).astype(np.float32))
@@ -67,8 +66,8 @@ def pack(
     digest = weights_sha256(variable.numpy() for variable in model.trainable_variables)
     manifest = {**run.manifest, "packed": True, "weights_sha256": {"model": digest}}
     write_json(out / "manifest.json", {**manifest, "note": note} if note else manifest)
-    for name in ("history.csv", "seen.npz"):
-        shutil.copyfile(run.path / name, out / name)
+    shutil.copyfile(run.path / "history.csv", out / "history.csv")
+    write_npz(out / "seen.npz", hashes=seen)
     packed = load_run(out)
     measured = measure(packed, images, labels)
     write_npz(out / "predictions.npz", **measured.predictions)

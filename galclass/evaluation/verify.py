@@ -7,9 +7,10 @@ import numpy as np
 from ..data.arrays import Images, Labels
 from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_NAMES
-from ..data.split import hash_images, split_record
+from ..data.split import split_record
 from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike
+from ..network.symmetry import hash_images
 from ..run import Run, as_run, best_epoch, weights_sha256
 from .evaluate import find_mistakes, measure
 from .metrics import compute_metrics
@@ -27,7 +28,6 @@ UNKNOWABLE = {
     "weight_decay label_smoothing averaging symmetries symmetric_prediction",
     "history.csv": "loss accuracy",
 }
-WAYS: tuple[Any, ...] = (False, True, "unsure")  # of averaging over the symmetries
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
@@ -153,18 +153,12 @@ def _check_epochs(run: Run, images: Images, labels: Labels, _: Origin) -> list[s
 
 
 def _check_results(run: Run, images: Images, labels: Labels, _: Origin) -> list[str]:
-    saved, symmetric = run.predictions, run.metrics.get("symmetric")
-    symmetric = symmetric if symmetric in WAYS else None
+    saved = run.predictions
     train, validation, _ = run.split(images, labels)
     own = np.unique(hash_images(images)[np.concatenate([train, validation])])
     seen = np.intersect1d(run.seen, own) if run.manifest.get("start") else run.seen
-    metrics, predictions, mistakes = measure(run, images, labels, symmetric=symmetric)
+    metrics, predictions, mistakes = measure(run, images, labels)
     lines = _differences("predictions.npz", saved, predictions, TOLERANCE)
-    if lines:
-        for way in WAYS:
-            other = measure(run, images, labels, symmetric=way)
-            if not _differences("predictions.npz", saved, other.predictions, TOLERANCE):
-                metrics, lines = other.metrics, []
     if not run.manifest.get("packed"):
         # Of near ties among the saved probabilities, which comes first depends on the last bits.
         mistakes = mistakes if lines else find_mistakes(images, saved)

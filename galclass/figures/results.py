@@ -18,12 +18,12 @@ from ..data.dataset import SIMULATED_FRACTIONS, Dataset, Origin
 from ..data.galaxy10 import CLASS_NAMES, PUBLISHED_RECALL
 from ..data.images import ImageLike, iter_prepared
 from ..data.simulate import simulate_galaxy10
-from ..data.split import hash_images
 from ..errors import DataError, ParameterError
 from ..evaluation.evaluate import write_results
 from ..evaluation.metrics import FEW, compute_calibration, reliability, share_interval
 from ..files import PathLike
 from ..network.calibration import Calibration
+from ..network.symmetry import hash_images
 from ..run import Run, as_run, load_pretrained
 from .data import plot_class_counts, plot_examples
 from .style import (
@@ -429,6 +429,7 @@ def plot_simulated_accuracy(
     """
     from ..prediction.predict import predict
 
+    run = as_run(run)
     seed = (run.origin.seed or 0) + 1 if seed is None else seed
     mix = {"class_fractions": SIMULATED_FRACTIONS, "return_parameters": True}
     images, labels, parameters = simulate_galaxy10(n, seed, **mix)

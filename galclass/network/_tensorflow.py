@@ -15,7 +15,13 @@ from ..files import quiet
 # their number: a fixed one gives the same weights on machines with other numbers of cores. Four
 # costs about 5 % on two cores. TensorFlow's variable TF_NUM_INTRAOP_THREADS chooses another.
 THREADS = 4
+WRONG = (
+    "Keras runs on {!r}, galclass needs 'tensorflow'; set the environment variable "
+    "KERAS_BACKEND=tensorflow before Keras is imported"
+)
 
+if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    raise MissingPackageError(WRONG.format(os.environ["KERAS_BACKEND"]))
 with quiet():
     import keras
     import tensorflow as tf
@@ -27,9 +33,6 @@ with quiet():
             tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 
 if keras.backend.backend() != "tensorflow":
-    raise MissingPackageError(
-        f"Keras runs on {keras.backend.backend()!r}, galclass needs 'tensorflow'; set the "
-        "environment variable KERAS_BACKEND=tensorflow before Keras is imported"
-    )
+    raise MissingPackageError(WRONG.format(keras.backend.backend()))
 
 __all__ = ["keras", "tf"]

@@ -38,6 +38,15 @@ def apply_symmetry(images: NDArray[Any], element: ArrayLike) -> NDArray[Any]:
     return changed
 
 
+def hash_images(images: Images) -> NDArray[np.uint64]:
+    """A number for each image, shape (N,), the same for all that a symmetry makes of it."""
+    numbers = []
+    for image in images:
+        changed = (apply_symmetry(image[None], element).tobytes() for element in range(8))
+        numbers.append(min(hashlib.blake2b(one, digest_size=8).digest() for one in changed))
+    return np.frombuffer(b"".join(numbers), "<u8")
+
+
 def find_copies(images: Images) -> list[list[int]]:
     """Find galaxies that are byte-identical copies of each other, also under a symmetry.
 
@@ -50,9 +59,7 @@ def find_copies(images: Images) -> list[list[int]]:
     list of list of int
         Groups of two or more indices, each in rising order.
     """
-    groups: dict[bytes, list[int]] = {}
-    for i, image in enumerate(images):
-        changed = (apply_symmetry(image[None], element).tobytes() for element in range(8))
-        key = min(hashlib.blake2b(one, digest_size=16).digest() for one in changed)
-        groups.setdefault(key, []).append(i)
+    groups: dict[int, list[int]] = {}
+    for i, number in enumerate(hash_images(images).tolist()):
+        groups.setdefault(number, []).append(i)
     return [group for group in groups.values() if len(group) > 1]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
 import numpy as np
 
 from .. import __version__
-from ..data.arrays import IMAGE_SHAPE, check_images, check_integer
+from ..data.arrays import IMAGE_SHAPE, check_images, check_integer, check_symmetric
 from ..data.galaxy10 import CLASS_NAMES
-from ..data.images import ImageLike, Prepared, iter_prepared, list_images
-from ..errors import DataError, ParameterError, RunError
+from ..data.images import ImageLike, Prepared, check_crop, iter_prepared, list_images
+from ..errors import DataError, RunError
 from ..files import PathLike, sha256_of_file
 from ..network.calibration import Calibration
 from ..run import Run, as_run, load_pretrained, weights_sha256
@@ -114,7 +114,7 @@ def predict(
     >>> len(galclass.predict(images, run="runs/mine"))
     2
     """
-    batch_size = check_integer(batch_size, "batch_size", 1)
+    batch_size, crop = check_integer(batch_size, "batch_size", 1), check_crop(crop)
     if isinstance(images, str | os.PathLike) and is_source(images):
         parts = list_parts(images)
         total: int | None = count_rows(parts)
@@ -122,7 +122,7 @@ def predict(
     else:
         listed = list_images(images)
         total = len(listed) if isinstance(listed, Sized) else None
-        if isinstance(listed, np.ndarray):  # One answer, not one an image.
+        if isinstance(listed, np.ndarray) and listed.ndim == 4:  # One answer, not one an image.
             check_images(listed, shape=(*listed.shape[1:3], 3))
         prepared = iter_prepared(listed, crop=crop)
     network = load_network(run, symmetric=symmetric, precision=precision)
@@ -201,8 +201,7 @@ def identify_network(run: AnyNetwork, *, symmetric: "Symmetric | None" = None) -
         As for :func:`predict`.
     """
     record: dict[str, Any] = {"galclass": __version__}
-    if symmetric not in (None, False, True, "unsure"):
-        raise ParameterError(f"symmetric={symmetric!r}, expected True, False or 'unsure'")
+    symmetric = check_symmetric(symmetric)
     if is_model(run):
         _check_model(run)
         precisions = ", ".join(sorted({layer.compute_dtype for layer in run.layers}))
@@ -210,6 +209,7 @@ def identify_network(run: AnyNetwork, *, symmetric: "Symmetric | None" = None) -
         record |= Calibration().record()
         return record | {"symmetric": symmetric or False, "precision": precisions}
     found = load_pretrained() if run is None else as_run(run)
+    found.require_complete()
     path = found.path / "model.keras"
     if not path.is_file():
         raise RunError(f"no {path.name} in {found.path}; train the run first")

@@ -81,8 +81,8 @@ def list_parts(source: PathLike, *, rows: int = PART_ROWS) -> list[Part]:
     """
     rows = check_integer(rows, "part_rows", 1)
     path = Path(source).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"no file or directory {path}; give the path of a source")
+    if not path.exists() or not os.fspath(source):
+        raise FileNotFoundError(f"no file or directory {source!s}; give the path of a source")
     files, names = [path], tuple[str, ...]()
     if path.is_dir():
         # A name that begins with a dot or _ is no part of a Parquet data set.
@@ -186,6 +186,8 @@ def _read_parquet(part: Part) -> Iterator[tuple[Any, Any]]:
                         # A null among integers stays one, so that all parts have one type.
                         null = None if pa.types.is_integer(name.type) else place
                         source = name.as_py() if name.is_valid else null
+                        if source is not None and null is None:  # Of the column's own type.
+                            source = name.type.to_pandas_dtype()(source)
                         yield source, image.as_py() or DataError(f"{place} has no image")
                     row += 1
                 if row >= part.stop:

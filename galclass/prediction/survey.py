@@ -5,7 +5,6 @@ was stopped resumes with the parts whose files are missing, and any process can 
 """
 
 import os
-import shutil
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -102,8 +101,7 @@ def predict_survey(
     from ..network.hardware import choose_precision
 
     cluster.check_engine(engine, address, workers)
-    check_crop(crop)
-    check_integer(batch_size, "batch_size", 1)
+    crop, batch_size = check_crop(crop), check_integer(batch_size, "batch_size", 1)
     source, out = _check_places(source, out)
     parts = list_parts(source, rows=part_rows)
     own = is_model(run)  # A network of the user's own has its own precision.
@@ -113,21 +111,16 @@ def predict_survey(
     settings = {"crop": crop, "part_rows": part_rows, "precision": None if own else precision}
     network = identify_network(run, symmetric=symmetric)
     manifest = _manifest(source, parts) | {"network": network, "settings": settings}
-    before = _manifest_before(out, overwrite)
-    if before is not None:
-        if settings["precision"] == "auto":
-            settings["precision"] = before["settings"].get("precision")
-        _refuse_other_parts(out, before, manifest)
-        if not _missing(out, parts):
-            return out
+    if _resumes(out, manifest, overwrite) and not _missing(out, parts):
+        return out
     with nullcontext() if engine == "local" else cluster.cluster(address), locked(out):
+        resumes = _resumes(out, manifest, overwrite)  # Another process may have begun meanwhile.
         if settings["precision"] == "auto":
             choose = choose_precision if engine == "local" else cluster.choose_precision
             settings["precision"] = choose("auto")
-        if before is None:
-            for path in out.iterdir():
-                if path.name != LOCK:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not resumes:
+            for path in out.glob("part-[0-9]*.parquet"):
+                path.unlink()
             write_json(out / MANIFEST, manifest)
         remove_leftovers(out)
         missing = _missing(out, parts)
@@ -206,24 +199,23 @@ def _missing(out: Path, parts: list[Part]) -> list[Part]:
     return [part for part in parts if not part_path(out, part).exists()]
 
 
-def _manifest_before(out: Path, overwrite: bool) -> dict[str, Any] | None:
-    """The manifest in a folder of parts, or None where there is none to resume."""
+def _resumes(out: Path, manifest: dict[str, Any], overwrite: bool) -> bool:
+    """Whether a folder holds parts to resume; the precision is theirs where any will do."""
     if not out.exists() or (out.is_dir() and not {path.name for path in out.iterdir()} - {LOCK}):
-        return None
+        return False
     if not (out / MANIFEST).is_file():
         raise FileExistsError(f"{out} exists and holds no survey of galclass; choose another name")
     if overwrite:
-        return None
-    before = read_json(out / MANIFEST, hint="galclass survey")
+        return False
+    before, settings = read_json(out / MANIFEST, hint="galclass survey"), manifest["settings"]
     if not isinstance(before.get("settings"), dict):
         raise RunError(f"{out / MANIFEST} has no settings; replace the folder (--overwrite)")
-    return before
-
-
-def _refuse_other_parts(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    if settings["precision"] == "auto":
+        settings["precision"] = before["settings"].get("precision")
     for key in ("source", "network", "settings"):
-        if before.get(key) != now[key]:
+        if before.get(key) != manifest[key]:
             raise RunError(
                 f"cannot resume: the parts in {out} are of {key} {before.get(key)}, now it is "
-                f"{now[key]}; give the same, choose another folder or replace it (--overwrite)"
+                f"{manifest[key]}; give the same, choose another folder or replace it (--overwrite)"
             )
+    return True

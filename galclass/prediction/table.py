@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ def _names(sources: Sequence[Any]) -> NDArray[Any]:
     if any(isinstance(source, str) for source in sources):
         return np.array([_escaped(str(source)) for source in sources])
     missing = [source is None for source in sources]
-    filled = [source or 0 for source in sources]
+    known = next((source for source in sources if source is not None), 0)
+    filled = [type(known)(0) if source is None else source for source in sources]
     return np.ma.array(filled, mask=missing) if any(missing) else np.array(filled)
 
 
@@ -125,10 +127,15 @@ def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> N
     path = check_table(path, overwrite=overwrite)
     writers = {".fits": _write_fits, ".parquet": _write_parquet, ".xml": _write_votable}
     with whole_file(path) as temporary:
-        if writer := writers.get(path.suffix.lower()):
-            writer(table, temporary)
-        else:
-            table.write(temporary)
+        writers.get(path.suffix.lower(), _write_text)(table, temporary)
+
+
+def _write_text(table: "Table", path: Path) -> None:
+    table.write(path, format=f"ascii.{path.suffix.lower()[1:]}")
+    head, names, rows = path.read_text(encoding="utf-8").partition("\nsource")
+    # A name that begins with # would be read as a comment.
+    rows = re.sub(r"^(#[^ ,\n]*)", r'"\1"', rows, flags=re.M)
+    path.write_text(head + names + rows, encoding="utf-8")
 
 
 def _write_fits(table: "Table", path: Path) -> None:
@@ -144,6 +151,10 @@ def _write_fits(table: "Table", path: Path) -> None:
 def _write_votable(table: "Table", path: Path) -> None:
     from astropy.io.votable import from_table, tree
 
+    table = table.copy()
+    for name in table.colnames:
+        if table[name].dtype == np.uint64:  # VOTable has none.
+            table[name] = table[name].astype(str)
     document = from_table(table)
     # Not as a description, which is wrapped, within a hash too.
     info = tree.Info(name="galclass", value=json.dumps(table.meta))
@@ -166,5 +177,6 @@ def _write_parquet(table: "Table", path: Path) -> None:
 
 
 def _escaped(text: str) -> str:
-    """Text without the lone surrogates of a file name that is no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Text whose control characters, and what is no UTF-8 in a file name, are escaped."""
+    letters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(letters)

@@ -1,6 +1,7 @@
 """Train the network into a run folder."""
 
 import contextlib
+import os
 import shutil
 import sys
 import warnings
@@ -16,11 +17,12 @@ from .. import __version__
 from ..data.arrays import Images, Labels, check_images, check_integer, check_labels
 from ..data.dataset import Dataset, Origin
 from ..data.galaxy10 import CLASS_NAMES
-from ..data.split import Split, hash_images, split_record
+from ..data.split import Split, split_record
 from ..errors import DataError, ParameterError, RunError
 from ..files import LOCK, PathLike, locked, remove_leftovers, write_json, write_npz
 from ..network import hardware
-from ..run import Run, as_run, best_epoch, load_run, weights_sha256
+from ..network.symmetry import hash_images
+from ..run import Run, as_run, best_epoch, delete_run, load_run, weights_sha256
 from .recipe import RECIPES, Recipe
 from .session import Session
 
@@ -116,7 +118,7 @@ def train(
     >>> run.manifest["status"], len(run.history["val_accuracy"])
     ('complete', 1)
     """
-    out = Path(out).expanduser()
+    out = _check_out(out, start)
     images, labels, origin = _check_data(images, labels, origin)
     name, recipe = _check_recipe(recipe, epochs)
     parts, split_of = split_record(labels, split)
@@ -160,6 +162,15 @@ def train(
     return Run(out)
 
 
+def _check_out(out: PathLike, start: Run | PathLike | None) -> Path:
+    if not os.fspath(out):
+        raise ParameterError(f"out={out!r}, expected the path of a folder")
+    path = Path(out).expanduser()
+    if start is not None and as_run(start).path.resolve() == path.resolve():
+        raise ParameterError(f"out and start are both {path}; give the new run another folder")
+    return path
+
+
 def _check_recipe(recipe: str | Recipe, epochs: int | None) -> tuple[str, Recipe]:
     name = recipe if isinstance(recipe, str) else "custom"
     recipe = RECIPES.get(recipe, recipe) if isinstance(recipe, str) else recipe
@@ -196,8 +207,7 @@ def _read_start(
     if run is None:
         return Start([], np.unique(seen), None)
     run = as_run(run)
-    if run.manifest.get("status") != "complete":
-        raise RunError(f"{run.path} is unfinished, expected a finished run; resume it first")
+    run.require_complete()
     if leaked := int(np.isin(hashes[parts.test], run.seen).sum()):
         raise RunError(
             f"{run.path} was trained with {leaked:,} of the {len(parts.test):,} test galaxies, "
@@ -260,7 +270,7 @@ def _open_folder(
                 "from those of an unbroken run",
                 stacklevel=3,
             )
-    elif found := [path for path in out.iterdir() if path.name != LOCK]:
+    elif {path.name for path in out.iterdir()} - {LOCK}:
         if not overwrite:
             raise RunError(
                 f"{out} exists and is not empty; choose another folder, resume it (--resume) "
@@ -268,9 +278,7 @@ def _open_folder(
             )
         if out.is_symlink():
             raise RunError(f"{out} is a symbolic link, expected a folder to replace; name that")
-        load_run(out)  # Deletes nothing but a run, and what tells that it is one last.
-        for path in sorted(found, key=lambda path: path.name == "manifest.json"):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        delete_run(out)
     write_json(out / "manifest.json", manifest)
     return False
 

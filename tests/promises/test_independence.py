@@ -7,10 +7,10 @@ import pytest
 
 from galclass import evaluate, load_data, load_run, train
 from galclass.data.dataset import Origin
-from galclass.data.split import hash_images
 from galclass.errors import ParameterError, RunError
 from galclass.figures.results import plot_simulated_accuracy
 from galclass.network.calibration import Calibration
+from galclass.network.symmetry import hash_images
 
 QUICK = {"epochs": 1, "precision": "float32", "verbose": False}
 
