@@ -132,5 +132,11 @@ RECIPES = {
 }
 # For a first look: of some 10,000 images in all, with smaller batches and a higher rate.
 RECIPES["quick"] = replace(
-    RECIPES["default"], epochs=7, batch_size=32, learning_rate=0.004, warmup_epochs=1
+    RECIPES["default"],
+    epochs=7,
+    batch_size=32,
+    learning_rate=0.004,
+    warmup_epochs=1,
+    dropout=0.1,
+    dense_dropout=0.0,
 )

@@ -61,7 +61,7 @@ def test_packing_refuses_what_is_unfinished_or_would_be_lost(
     with pytest.raises(RunError, match="not the run's"):
         pack(copied, images[:-5], labels[:-5], out=out)
     (copied.path / "manifest.json").write_text(json.dumps(copied.manifest | {"status": "training"}))
-    with pytest.raises(RunError, match="not finished"):
+    with pytest.raises(RunError, match="unfinished"):
         pack(copied.path, images, labels, out=out)
     assert not out.exists()
 
