@@ -30,7 +30,15 @@ def test_every_public_function_has_an_example():
     assert names - set(EXAMPLES) == set()
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name, marks=[pytest.mark.slow] * name.endswith((".study", ".verify", ".train"))
+        )
+        for name in EXAMPLES
+    ],
+)
 @pytest.mark.usefixtures("newcomer")
 def test_the_example_runs(name):
     printed = io.StringIO()

@@ -33,6 +33,7 @@ def test_copies_are_found_also_under_a_symmetry(images):
     assert find_copies(images) == []
 
 
+@pytest.mark.slow
 def test_no_real_galaxy_is_in_two_parts_of_the_split(real_path):
     images, labels = load_galaxy10(real_path)
     parts = [set(part.tolist()) for part in split(labels)]

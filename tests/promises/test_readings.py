@@ -116,6 +116,7 @@ def test_a_survey_that_began_meanwhile_is_not_deleted(measured, images_of_bright
     assert len(Table.read(tmp_path / "out" / "part-000000.parquet")) == 1
 
 
+@pytest.mark.slow
 def test_a_run_without_a_correction_of_the_class_mix_is_packed(
     measured, images_of_brightness, tmp_path
 ):

@@ -121,6 +121,7 @@ def test_overwriting_replaces_a_run_but_not_through_a_link(learn, simulated_run,
     assert not (run.path / "figures").exists()
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_and_its_weights_load_in_float32(learn):
     run = learn(recipe="default", epochs=2, precision="bfloat16")
     assert {layer.compute_dtype for layer in run.load_model().layers} == {"float32"}
