@@ -51,6 +51,7 @@ def test_the_curves_replace_what_the_cell_showed(trained, monkeypatch):
 
 
 def test_what_exists_in_place_of_the_run_is_named_and_kept(tmp_path):
+    pytest.importorskip("papermill", reason="papermill is not installed")
     (tmp_path / "file").write_text("years of work")
     known = {("file", True): "folder", ("", False): "not empty", ("", True): "manifest"}
     for (name, overwrite), words in known.items():
@@ -61,6 +62,7 @@ def test_what_exists_in_place_of_the_run_is_named_and_kept(tmp_path):
 
 @pytest.mark.slow
 def test_the_notebook_runs_and_leaves_its_page_and_figures(images_of_brightness, tmp_path):
+    pytest.importorskip("papermill", reason="papermill is not installed")
     data, out = tmp_path / "some.h5", tmp_path / "runs" / "demo"
     write_galaxy10(data, *images_of_brightness)
     executed = execute(NOTEBOOK, out, parameters={"data": str(data), "epochs": 1})
