@@ -64,7 +64,7 @@ clean:  ## delete .venv; runs and data stay
 	@touch $@
 
 EXTRAS_notebook = notebook
-EXTRAS_test = notebook,ray,test
+EXTRAS_test = notebook,ray,docs,test
 EXTRAS_docs = notebook,docs
 
 .venv/notebook .venv/test .venv/docs: .venv/%: .venv/python requirements-lock.txt pyproject.toml
