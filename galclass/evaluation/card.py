@@ -22,16 +22,16 @@ OVERALL = {
 SIMULATED = "**The galaxies are simulated, not observed; so all numbers hold for simulated ones.**"
 AVERAGED = {
     False: "",
-    True: "Probabilities are averaged over the eight symmetries.",
-    "unsure": "Probabilities are averaged over the eight symmetries where one pass is unsure.",
+    True: " Probabilities are averaged over the eight symmetries.",
+    "unsure": " Probabilities are averaged over the eight symmetries where one pass is unsure.",
 }
 DEPENDENT = (
     "**They may be the same galaxies in other pixels: the test figures are then not independent.**"
 )
-CORRECTED = """
-All other numbers here hold after a correction for the public Galaxy10's mix of classes, of strength
-{strength:.1f}, chosen on the validation galaxies. Without it: {values}.
-"""
+CORRECTED = (
+    "All other numbers here hold after a correction for the public Galaxy10's mix of classes, of "
+    "strength {strength:.1f}, chosen on the validation galaxies. Without it: {values}."
+)
 
 
 def model_card(run: Run | PathLike) -> str:
@@ -77,24 +77,25 @@ def model_card(run: Run | PathLike) -> str:
         note=manifest.get("note", ""),
         started=_started(manifest.get("start")),
         epochs=f"{manifest['epochs']} epoch{'s' * (manifest['epochs'] > 1)}",
-        rounded="Weights are rounded to half precision." if manifest.get("packed") else "",
+        rounded=" Weights are rounded to half precision." if manifest.get("packed") else "",
         averaged=AVERAGED[metrics["symmetric"]],
         overall=_table(("metric", "value", "interval"), rows),
         fit=metrics["calibration_note"] or "fitted on the validation galaxies",
-        corrected=packed.replace("\n", " "),
+        corrected=packed,
         classes=_classes(metrics, manifest["class_counts"]),
         failures=_failures(metrics, manifest["class_counts"]),
         figures="\n\n".join(["## Figures" if figures else "", *figures]),
     )
-    text = re.sub(" *\n *", "\n", re.sub(" {2,}", " ", text))  # Of fields that are empty.
-    return re.sub("\n{3,}", "\n\n", text).strip() + "\n"
+    return re.sub("\n{3,}", "\n\n", text).strip() + "\n"  # Some fields are empty.
 
 
 def _started(start: dict[str, Any] | None) -> str:
     """What the training started from, in words."""
     if not start:
         return ""
-    text = f"Training started from a run (`{start['recipe_name']}`) of `{start['origin']['name']}`."
+    text = (
+        f" Training started from a run (`{start['recipe_name']}`) of `{start['origin']['name']}`."
+    )
     return text if start["independent"] else f"{text} {DEPENDENT}"
 
 
