@@ -43,25 +43,31 @@ IMAGES = (
     "Galaxy10's layout. Three FITS files are one galaxy: its bands g, r and i, in this order, in "
     "nanomaggies per SDSS pixel."
 )
+DATA = (
+    "simulated, galaxy10, decals, an HDF5 file in the layout of these, a folder with a folder of "
+    "images for each class, or a catalogue of image files and labels."
+)
 FORMATS = ".ecsv .csv .fits .parquet .xml"
 # Every parameter of the commands once; what follows a colon tells those of one name apart.
 PARAMETERS: dict[str, tuple[Any, Any]] = {
     "address": (str | None, Option(None, help="Of Ray. Default: RAY_ADDRESS, or started here.")),
     "beside": (Path | None, Option(None, help="A run on the same galaxies to compare with.")),
     "crop": (float | None, Option(None, help="Fraction of the field to keep. Default: 0.488.")),
-    "data": (str, Option("galaxy10", help="simulated, galaxy10, or an HDF5 file in its layout.")),
+    "data": (str, Option("galaxy10", help=DATA)),
     "data:run": (str | None, Option(None, help="The run's galaxies. Default: what it records.")),
     "engine": (Literal["local", "ray"], Option("local", help="In this process, or on Ray.")),
     "epochs": (int | None, Option(None, min=1, help="Instead of the recipe's.")),
     "examples": (Literal["run", "simulated"], Option("run", help="Galaxies of the examples.")),
     "figure": (Path | None, Option(None, help="Figure to write: .png .svg .pdf.")),
     "folds": (int | None, Option(None, min=2, help="Cross-validate with so many folds instead.")),
+    "image_column": (str, Option("image", help="Of a catalogue: image files.")),
+    "label_column": (str, Option("label", help="Of a catalogue: labels.")),
     "images": (list[Path], Argument([], help=IMAGES)),
     "n": (int, Option(4000, min=1, help="Galaxies to simulate.")),
     "name": (str | None, Option(None, help="A galaxy in SDSS, such as M51.")),
     "note": (str, Option("", help="What the model card says of the galaxies.")),
     "notebook": (Path, Option("CNN_galaxies.ipynb", help="The notebook to execute.")),
-    "other": (str | None, Option(None, help="Other labelled galaxies: an HDF5 file, simulated.")),
+    "other": (str | None, Option(None, help="Other labelled galaxies, as --data of train.")),
     "out": (Path, Option(..., "--out", "-o", help="The folder to make.")),
     "out:data": (Path, Argument(..., help="HDF5 file to write.")),
     "out:figures": (Path | None, Option(None, "--out", "-o", help="Folder. Default: RUN/figures.")),
@@ -80,7 +86,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "size": (Literal["page", "column"], Option("page", help="column: of a paper, with PDF.")),
     "source": (Path, Argument(..., help="A directory of images, Parquet files or HDF5.")),
     "split": (Protocol, Option("stratified", help="How the test set is chosen.")),
-    "start": (Path | None, Option(None, help="A finished run to fine-tune.")),
+    "start": (str | None, Option(None, help="simulated, pretrained or a finished run to tune.")),
     "symmetric": (bool | None, Option(None, help="Average over the eight symmetries.")),
     "version": (bool, Option(False, "--version", callback=_version, is_eager=True)),
     "workers": (int | None, Option(None, min=1, help="Of Ray. Default: one a CPU, or a GPU.")),
@@ -125,39 +131,50 @@ def data_simulate(out: Path, n: int, seed: int, overwrite: bool) -> None:
     echo(f"{n:,} simulated galaxies in {out}")
 
 
-@command(data_app.command("info"), "data n seed")
-def data_info(data: str, **settings: int) -> None:
+@command(data_app.command("info"), "data image_column label_column n seed")
+def data_info(data: str, **settings: Any) -> None:
     """Describe galaxies: origin, counts by class, and copies across a split."""
     from .data.galaxy10 import CLASS_COUNTS
     from .network.symmetry import find_copies
 
     images, labels, origin = galclass.load_data(data, **settings)
+    public = [f"{count:17,d}" for count in CLASS_COUNTS] if origin.has_galaxy10_classes else None
     copies, parts = find_copies(images), galclass.split(labels)
     across = sum(sum(bool(set(g) & set(part.tolist())) for part in parts) > 1 for g in copies)
-    echo(f"{origin}\nsha256 {origin.sha256}\nclass  {'name':30s} galaxies  public Galaxy10")
-    for c, name in enumerate(galclass.CLASS_NAMES):
-        echo(f"{c + 1:5d}  {name:30s} {(labels == c).sum():8,d}  {CLASS_COUNTS[c]:15,d}")
+    echo(f"{origin}\nsha256 {origin.sha256}\nclass  {'name':30s} galaxies", end="")
+    echo("  public Galaxy10" if public else "")
+    for c, name in enumerate(origin.class_names):
+        count = f"{c + 1:5d}  {name:30s} {(labels == c).sum():8,d}"
+        echo(count, public[c] if public else "", sep="")
     echo(f"split 70/15/15: {' / '.join(f'{len(part):,}' for part in parts)}")
     echo(f"groups of copies, also under a symmetry: {len(copies)}; across the split: {across}")
 
 
-@command(app.command(), "out data recipe epochs seed n split precision start resume overwrite")
-def train(data: str, n: int, **settings: Any) -> None:
+@command(
+    app.command(),
+    "out data image_column label_column recipe epochs seed n split precision start resume "
+    "overwrite",
+)
+def train(data: str, **settings: Any) -> None:
     """Train the network, evaluate it on its test set and plot its figures."""
-    dataset = galclass.load_data(data, n=n)
+    dataset = _load(data, settings)
     run = galclass.train(*dataset, **settings)
     galclass.evaluate(run, *dataset)
     galclass.save_figures(run)
     _print_metrics(run.path)
 
 
-@command(app.command(), "out data recipe seeds folds epochs n precision engine address")
-def study(out: Path, data: str, n: int, **settings: Any) -> None:
+@command(
+    app.command(),
+    "out data image_column label_column recipe seeds folds epochs n precision start engine address",
+)
+def study(out: Path, data: str, **settings: Any) -> None:
     """Train a recipe with several seeds or folds; a stopped study resumes."""
     from .figures.style import save_figure
     from .studies import load_study
 
-    summary = galclass.study(*galclass.load_data(data, n=n), out=out, **settings)
+    dataset = _load(data, settings)
+    summary = galclass.study(*dataset, out=out, **settings)
     save_figure(galclass.plot_history(load_study(out)), out / "study.png")
     for key, mean in summary["mean"].items():
         spread = "" if summary["std"][key] is None else f" ± {summary['std'][key]:.4f}"
@@ -165,13 +182,14 @@ def study(out: Path, data: str, n: int, **settings: Any) -> None:
     echo(f"{len(summary['seeds'])} runs, {summary['galaxies']:,} test galaxies, {out}")
 
 
-@command(app.command(), "run data:run symmetric other n seed:other")
+@command(app.command(), "run data:run image_column label_column symmetric other n seed:other")
 def evaluate(
-    run: Path, data: str | None, symmetric: bool | None, other: str | None, **settings: int
+    run: Path, data: str | None, symmetric: bool | None, other: str | None, **settings: Any
 ) -> None:
     """Evaluate a run on its own test set again, or on other labelled galaxies."""
     if other is None:
-        own = galclass.load_run(run).load_data(data)
+        columns = {key: value for key, value in settings.items() if key.endswith("column")}
+        own = galclass.load_run(run).load_data(data, **columns)
         metrics = galclass.evaluate(run, *own, symmetric=symmetric)
         echo(own.origin, f"test {_headline(metrics)}", sep="\n")
         return
@@ -182,10 +200,10 @@ def evaluate(
     echo(dataset.origin, _headline(metrics), f"in {run / 'others' / name}.json", sep="\n")
 
 
-@command(app.command(), "run data:run")
-def verify(run: Path, data: str | None) -> None:
+@command(app.command(), "run data:run image_column label_column")
+def verify(run: Path, data: str | None, **columns: str) -> None:
     """Check a run against its manifest: data, split, weights, history and metrics."""
-    differences = galclass.verify(run, data)
+    differences = galclass.verify(run, data, **columns)
     echo(*differences, f"{len(differences) or 'no'} differences", sep="\n")
     raise typer.Exit(bool(differences))
 
@@ -230,12 +248,12 @@ def survey(source: Path, out: Path, **settings: Any) -> None:
     echo(f"{len(list(folder.glob('part-*'))):,} shards in {folder}")
 
 
-@command(app.command(), "run data:run out note")
-def pack(run: Path, data: str | None, out: Path, note: str) -> None:
+@command(app.command(), "run data:run image_column label_column out note")
+def pack(run: Path, data: str | None, out: Path, note: str, **columns: str) -> None:
     """Copy a run with small weights, corrected for the public file's mix of classes."""
     from .evaluation.pack import pack
 
-    images, labels, _ = galclass.load_run(run).load_data(data)
+    images, labels, _ = galclass.load_run(run).load_data(data, **columns)
     _print_metrics(pack(run, images, labels, out=out, note=note).path)
 
 
@@ -253,6 +271,12 @@ def notebook(notebook: Path, out: Path, resume: bool, overwrite: bool, **paramet
 
     execute(notebook, out, parameters=parameters, resume=resume, overwrite=overwrite)
     _print_metrics(out)
+
+
+def _load(data: str, settings: dict[str, Any]) -> Any:
+    """Load the galaxies of a command, whose settings for it are taken out of the others."""
+    own = {key: settings.pop(key) for key in ("n", "image_column", "label_column")}
+    return galclass.load_data(data, **own)
 
 
 def _given(images: list[Path], position: str | None, name: str | None, *, listed: bool) -> Any:

@@ -9,6 +9,7 @@
 ``examples.npz``      a few training images, for the figures
 ``seen.npz``          hashes of the images that it, or what it started from, was trained with
 ``predictions.npz``   test indices, true labels, probabilities
+``validation.npz``    the same of the validation galaxies
 ``metrics.json``      what they amount to, and the calibration of the probabilities
 ``mistakes.npz``      the images that are misclassified with the most confidence
 ``figures/``          what :func:`galclass.save_figures` plots
@@ -31,7 +32,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.arrays import Images, Labels, check_images, check_labels
+from .data.arrays import IMAGE_SHAPE, Images, Labels, check_images, check_labels
 from .data.dataset import Dataset, Origin, load_data
 from .data.split import Split, split_record
 from .errors import ParameterError, RunError
@@ -48,9 +49,11 @@ if TYPE_CHECKING:
 WEIGHTS = "model.weights.h5"  # as Keras names them in its archive
 FILES = (
     *("README.md", "history.csv", "model.keras", "last.keras", "checkpoint", "examples.npz"),
-    *("seen.npz", "predictions.npz", "metrics.json", "mistakes.npz", "figures", "others"),
+    *("seen.npz", "predictions.npz", "validation.npz", "metrics.json", "mistakes.npz"),
+    *("figures", "others"),
 )
-MEASURED = ("metrics", "predictions", "mistakes")
+MEASURED = ("metrics", "predictions", "validation", "mistakes")
+PRETRAINED = {"galaxy10": "pretrained", "simulated": "pretrained_simulated"}
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,13 @@ class Run:
         return self._arrays("predictions", "indices", "labels", "probabilities")
 
     @cached_property
+    def validation(self) -> dict[str, NDArray[Any]]:
+        """dict of ndarray : as :attr:`predictions`, of the validation galaxies."""
+        return self._arrays("validation", "indices", "labels", "probabilities")
+
+    @cached_property
     def examples(self) -> dict[str, NDArray[Any]]:
-        """dict of ndarray : ``images`` uint8 (n, 69, 69, 3) and ``labels`` (n,)."""
+        """dict of ndarray : ``images`` uint8 (n, s, s, 3) and ``labels`` (n,)."""
         return self._arrays("examples", "images", "labels")
 
     @cached_property
@@ -130,7 +138,7 @@ class Run:
     def mistakes(self) -> dict[str, NDArray[Any]]:
         """dict of ndarray : up to ten test galaxies that are confidently misclassified.
 
-        ``images`` uint8 (n, 69, 69, 3), ``labels``, ``predicted``, ``probabilities`` (n,).
+        ``images`` uint8 (n, s, s, 3), ``labels``, ``predicted``, ``probabilities`` (n,).
         """
         return self._arrays("mistakes", "images", "labels", "predicted", "probabilities")
 
@@ -141,6 +149,21 @@ class Run:
     def origin(self) -> Origin:
         """Origin : where the galaxies come from."""
         return Origin.from_record(self.manifest["origin"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """tuple of str : names of the classes."""
+        return self.origin.class_names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """tuple of int : height, width and channels of the network's images."""
+        return tuple(self.manifest["network"].get("input_shape", IMAGE_SHAPE))
+
+    @property
+    def packaged(self) -> bool:
+        """bool : whether it came with galclass, so that nothing is written into it."""
+        return str(resources.files("galclass")) in map(str, self.path.resolve().parents)
 
     @property
     def symmetric(self) -> "Symmetric":
@@ -211,7 +234,7 @@ class Run:
             ) from error
         return model
 
-    def load_data(self, data: PathLike | None = None) -> Dataset:
+    def load_data(self, data: PathLike | None = None, **columns: Any) -> Dataset:
         """Load the galaxies of the run again, and make sure that they are the same.
 
         Parameters
@@ -219,6 +242,8 @@ class Run:
         data : str or path-like, optional
             As in :func:`galclass.load_data`. Default: what the manifest records; a manifest holds
             no path, so that a file of your own must be given.
+        **columns : str
+            ``image_column`` and ``label_column`` of a catalogue.
 
         Raises
         ------
@@ -226,10 +251,11 @@ class Run:
             The file must be given, or the galaxies are not those of the run.
         """
         origin = self.origin
-        if data is None and origin.kind not in ("simulated", "galaxy10"):
+        if data is None and origin.kind in ("file", "arrays"):
             found = f"the run was trained on {origin.name}, whose place is not recorded"
             raise RunError(f"{found}; give it with --data PATH")
-        loaded = load_data(data or origin.kind, n=origin.galaxies, seed=origin.seed or 0)
+        known: dict[str, Any] = {"n": origin.galaxies, "seed": origin.seed or 0}
+        loaded = load_data(data or origin.kind, **known, **columns)
         if loaded.origin.sha256 != origin.sha256:
             digests = f"{loaded.origin.sha256[:12]}..., expected {origin.sha256[:12]}..."
             found = f"{loaded.origin.name} does not hold the run's {origin.name}"
@@ -245,7 +271,7 @@ class Run:
             Images or labels are not the run's, or not in their order.
         """
         images = check_images(images)
-        labels = check_labels(labels, len(images))
+        labels = check_labels(labels, len(images), classes=len(self.class_names))
         parts, found = split_record(labels, self.manifest["split"].get("protocol"))
         same = found == self.manifest["split"]
         if not same or sha256_of_arrays(images, labels) != self.origin.sha256:
@@ -261,7 +287,7 @@ class Run:
         Returns
         -------
         astropy.table.Table
-            ``class`` (1 to 10, as in figures), ``name``, ``precision`` and ``recall`` (%, NaN where
+            ``class`` (from 1, as in figures), ``name``, ``precision`` and ``recall`` (%, NaN where
             undefined) and ``galaxies`` (in the test); a last row of class 0 for all of them, with
             the accuracy as ``recall``.
         """
@@ -323,15 +349,24 @@ def load_run(path: PathLike) -> Run:
     return run
 
 
-def load_pretrained() -> Run:
-    """The pretrained network, a run folder that comes with galclass; it needs no data.
+def load_pretrained(name: Literal["galaxy10", "simulated"] = "galaxy10") -> Run:
+    """A pretrained network, a run folder that comes with galclass; it needs no data.
 
-    Its calibration corrects for the public Galaxy10's mix of classes. Its ``README.md`` says what
-    it was trained on and how well it does.
+    Parameters
+    ----------
+    name : {"galaxy10", "simulated"}
+        ``"galaxy10"`` was trained on galaxies of Galaxy10; its calibration corrects for the public
+        file's mix of classes. ``"simulated"`` has seen no real galaxy, and is there to start
+        training from. The ``README.md`` of each says what it was trained on and how well it does.
 
     Returns
     -------
     Run
+
+    Raises
+    ------
+    ParameterError
+        Another name.
 
     Examples
     --------
@@ -342,7 +377,9 @@ def load_pretrained() -> Run:
     >>> len(table), "class_name" in table.colnames
     (20, True)
     """
-    return load_run(str(resources.files("galclass") / "pretrained"))
+    if name not in PRETRAINED:
+        raise ParameterError(f"name={name!r}, expected one of {sorted(PRETRAINED)}")
+    return load_run(str(resources.files("galclass") / PRETRAINED[name]))
 
 
 def delete_run(path: Path) -> None:

@@ -18,7 +18,7 @@ from .files import PathLike, write_json
 from .run import Run, load_run
 
 # What train can be given; a study sets the rest.
-SETTINGS = ("recipe", "epochs", "split", "precision", "start")
+SETTINGS = ("class_names", "recipe", "epochs", "split", "precision", "start")
 
 
 def study(
@@ -63,7 +63,7 @@ def study(
     verbose : bool, default True
         A line an epoch; with Ray, a line a run.
     **settings
-        For :func:`galclass.train`: recipe, epochs, split, precision, start.
+        For :func:`galclass.train`: class_names, recipe, epochs, split, precision, start.
 
     Returns
     -------
@@ -184,7 +184,7 @@ def summarise(runs: list[Run]) -> dict[str, Any]:
     metrics, mixes = [run.metrics for run in runs], [run.metrics["public_mix"] for run in runs]
     keys = [key for key in HEADLINE if None not in [row[key] for row in metrics]]
     probabilities = np.mean([run.predictions["probabilities"] for run in runs], axis=0)
-    ensemble = compute_metrics(first["labels"], probabilities)
+    ensemble = compute_metrics(first["labels"], probabilities, runs[0].class_names)
     best = _summary([{"best": run.history["val_accuracy"].max()} for run in runs], ["best"])
     return {
         "recipe_name": runs[0].manifest["recipe_name"],

@@ -13,12 +13,22 @@ Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.integer[Any]]
 
 IMAGE_SHAPE = (69, 69, 3)
+SIDES = (32, 256)  # least and most pixels of an image's side
 
 
 def check_images(
-    images: ArrayLike, *, shape: tuple[int, ...] = IMAGE_SHAPE, name: str = "images"
+    images: ArrayLike, *, shape: tuple[int, ...] | None = None, name: str = "images"
 ) -> Images:
-    """Images as a uint8 array of shape (N, 69, 69, 3), or an error that says what they are.
+    """Images as a uint8 array of shape (N, s, s, 3), or an error that says what they are.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, s, s, 3) or (N, s, s, 1)
+        A single channel is repeated.
+    shape : tuple of int, optional
+        Of an image. Default: any square one of 32 to 256 pixels.
+    name : str
+        What they are called in errors.
 
     Raises
     ------
@@ -32,15 +42,32 @@ def check_images(
             top = 1 if images.max() <= 1 else 255
             hint = f"in 0-{top}, convert with (images * {255 // top}).round().astype('uint8')"
         raise DataError(f"{name}: dtype {images.dtype}, expected uint8; {hint}")
-    if images.ndim != 4 or images.shape[1:] != shape:
-        hints = {
-            (shape[-1], *shape[:-1]): "; channels come last: images.transpose(0, 2, 3, 1)",
-            shape[:2]: "; these are grey, expected red, green and blue (the i, r and g bands)",
-            shape[1:]: "; a single image needs a first axis: images[None]",
-        }
-        hint = hints.get(images.shape[1:], "")
-        raise DataError(f"{name}: shape {images.shape}, expected (N, {str(shape)[1:]}{hint}")
+    found = images.shape[1:]
+    if len(found) == 3 and found[2] == 1:
+        images = np.repeat(images, 3, axis=3)
+    low, high = SIDES
+    fits = images.ndim == 4 and found[0] == found[1] and found[2] in (1, 3)
+    if not (low <= found[0] <= high if fits and shape is None else images.shape[1:] == shape):
+        hint = ""
+        if len(found) == 3 and found[0] == 3:
+            hint = "; channels come last: images.transpose(0, 2, 3, 1)"
+        elif len(found) == 2 and found[1] == 3:
+            hint = "; a single image needs a first axis: images[None]"
+        elif len(found) == 2:
+            hint = "; these are grey, expected red, green and blue (the i, r and g bands)"
+        wanted = f"(N, s, s, 3), s from {low} to {high}"
+        wanted = wanted if shape is None else f"(N, {str(shape)[1:]}"
+        raise DataError(f"{name}: shape {images.shape}, expected {wanted}{hint}")
     return images
+
+
+def check_class_names(names: Any) -> tuple[str, ...]:
+    """Names of classes as a tuple, or a ParameterError that says what they are."""
+    known = () if isinstance(names, str) else tuple(names)
+    texts = [name for name in known if isinstance(name, str) and name.strip()]
+    if not 2 <= len(set(texts)) == len(known) <= 256:
+        raise ParameterError(f"class_names={names!r}, expected 2 to 256 different names")
+    return tuple(str(name) for name in texts)
 
 
 def check_labels(
@@ -55,7 +82,8 @@ def check_labels(
     """
     labels = as_array(labels, name)
     if labels.ndim != 1:
-        hint = "; one-hot? Take labels.argmax(axis=1)" if labels.shape[1:] == (classes,) else ""
+        wide = labels.ndim == 2 and labels.shape[1] > 1
+        hint = "; one-hot? Take labels.argmax(axis=1)" if wide else ""
         raise DataError(f"{name}: labels of shape {labels.shape}, expected (N,){hint}")
     if labels.dtype.kind not in "iu":
         by_name = "[galclass.CLASS_NAMES.index(label) for label in labels]"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError, DownloadError, ParameterError
 from ..files import PathLike
 from .arrays import IMAGE_SHAPE, Images, as_array, check_images
 from .stretch import sdss_image
@@ -28,6 +28,7 @@ FITS_SUFFIXES = (".fits", ".fit", ".fits.gz", ".fits.fz")
 PATHS = (str, os.PathLike)
 FIELD_PIXELS = 424
 GALAXY10_CROP = (108 / FIELD_PIXELS, 315 / FIELD_PIXELS)
+SIZE = IMAGE_SHAPE[1::-1]
 LOOKAHEAD = 128  # Images prepared ahead of the reader: hides the decoding, bounds the memory.
 LARGEST_FLUX = 1e30  # nanomaggies; larger numbers are damage, and overflow in the stretch
 
@@ -93,19 +94,23 @@ def prepare(images: Given, *, crop: float | None = None) -> Images:
     return np.stack(prepared)
 
 
-def iter_prepared(images: Given, *, crop: float | None = None) -> Iterator[Prepared]:
+def iter_prepared(
+    images: Given, *, crop: float | None = None, size: tuple[int, int] = SIZE
+) -> Iterator[Prepared]:
     """Prepare images one after another, decoding the next ones in threads meanwhile.
 
     Parameters
     ----------
     images, crop
         As in :func:`prepare`; `images` may also be an iterator.
+    size : tuple of int, default (69, 69)
+        Width and height to make; images that have them are left unchanged without `crop`.
 
     Yields
     ------
     source : str
         The path, or ``"image 0"``, ``"image 1"`` ... by position.
-    image : ndarray of uint8, shape (69, 69, 3), or None
+    image : ndarray of uint8, shape (height, width, 3), or None
     error : DataError, FileNotFoundError or None
         Why there is no image.
 
@@ -118,20 +123,25 @@ def iter_prepared(images: Given, *, crop: float | None = None) -> Iterator[Prepa
     """
     check_crop(crop)
     named = ((_name(number, one), one) for number, one in enumerate(list_images(images)))
-    return prepare_named(named, crop=crop)
+    return prepare_named(named, crop=crop, size=size)
 
 
 def prepare_named(
-    named: Iterable[tuple[str, Any]], *, crop: float | None = None, threads: int | None = None
+    named: Iterable[tuple[str, Any]],
+    *,
+    crop: float | None = None,
+    size: tuple[int, int] = SIZE,
+    threads: int | None = None,
 ) -> Iterator[Prepared]:
     """Prepare images that have names, as :func:`iter_prepared` does, when the first is taken.
 
     Parameters
     ----------
     named : iterable of tuple
-        ``(source, image)``; in place of an image may be the DataError that reading it gave.
-    crop
-        As in :func:`prepare`.
+        ``(source, image)``; in place of an image may be the DataError that reading it gave, or a
+        function that fetches it.
+    crop, size
+        As in :func:`iter_prepared`.
     threads : int, optional
         Threads that decode. Default: one a CPU of the machine.
 
@@ -147,7 +157,7 @@ def prepare_named(
     """
     check_crop(crop)
     pool = ThreadPoolExecutor(threads or os.cpu_count())
-    calls = (pool.submit(_prepare_one, *one, crop) for one in named)
+    calls = (pool.submit(_prepare_one, *one, crop, size) for one in named)
     try:
         waiting = list(itertools.islice(calls, LOOKAHEAD))
         while waiting:
@@ -200,15 +210,16 @@ def _name(number: int, image: Any) -> str:
     return ", ".join(os.fspath(n) for n in names if isinstance(n, PATHS)) or f"image {number}"
 
 
-def _prepare_one(source: str, image: Any, crop: float | None) -> Prepared:
+def _prepare_one(source: str, image: Any, crop: float | None, size: tuple[int, int]) -> Prepared:
     """One image, or its error: whatever it does, it must not end the others."""
     if isinstance(image, DataError):
         return source, None, image
     try:
-        return source, _resize(_read(image), crop), None
+        image = image() if callable(image) else image
+        return source, _resize(_read(image), crop, size), None
     except FileNotFoundError as error:
         failure = FileNotFoundError(f"no file {error.filename or source}; give an image's path")
-    except DataError as error:
+    except (DataError, DownloadError) as error:
         failure = DataError(f"{source}: {error}")
     except Exception as error:  # Each decoder raises its own kinds on damaged files.
         found = f"{source} cannot be read ({type(error).__name__}: {error}): no image, cut off or"
@@ -277,9 +288,9 @@ def _read_fits(path: PathLike) -> NDArray[Any]:
         return next(planes, np.empty((0, 0)))[::-1]
 
 
-def _resize(image: Image.Image, crop: float | None) -> Images:
-    """Cut the central square out of an RGB image and resize it to 69 x 69 pixels."""
-    size, side = IMAGE_SHAPE[1::-1], min(image.size)
+def _resize(image: Image.Image, crop: float | None, size: tuple[int, int]) -> Images:
+    """Cut the central square out of an RGB image and resize it."""
+    side = min(image.size)
     if crop is None and image.size == size:
         return np.asarray(image)
     low, high = GALAXY10_CROP if crop is None else ((1 - crop) / 2, (1 + crop) / 2)

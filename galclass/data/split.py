@@ -26,7 +26,7 @@ def split(labels: Labels, protocol: str = "stratified", *, random_state: int = 4
     Parameters
     ----------
     labels : array of int, shape (N,)
-        Classes 0 to 9.
+        Classes, from 0.
     protocol : {"stratified", "published"} or str
         ``"stratified"``: 70/15/15 with the class fractions kept, as the strongest public
         comparison does it: ``train_test_split(test_size=.15, stratify=..., random_state=42)``,
@@ -67,7 +67,7 @@ def split(labels: Labels, protocol: str = "stratified", *, random_state: int = 4
     """
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
-    labels = check_labels(labels)
+    labels = check_labels(labels, classes=256)
     random_state = check_integer(random_state, "random_state", 0, 2**32 - 1)
     fold = re.fullmatch(r"fold-(\d+)-of-(\d+)", str(protocol))
     number, folds = map(int, fold.groups()) if fold else (1, 2)

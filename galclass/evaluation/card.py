@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
+from ..data.galaxy10 import CLASS_COUNTS
 from ..files import PathLike
 from ..run import Run, as_run
 from .metrics import FEW, top_confusions
 
 TEMPLATE = Path(__file__).with_name("card.md")
-TAGS = ["astronomy", "galaxy-morphology", "galaxy10", "sdss"]
+TAGS = ["astronomy", "galaxy-morphology"]
 OVERALL = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -24,6 +24,11 @@ AVERAGED = {
     False: "",
     True: " Probabilities are averaged over the eight symmetries.",
     "unsure": " Probabilities are averaged over the eight symmetries where one pass is unsure.",
+}
+USE = {
+    True: "Colour images of single galaxies as Galaxy Zoo 2 showed them: SDSS g, r and i, scaled "
+    "to the galaxy's size.",
+    False: "Images of single galaxies made as those of its training.",
 }
 DEPENDENT = (
     "**They may be the same galaxies in other pixels: the test figures are then not independent.**"
@@ -60,17 +65,21 @@ def model_card(run: Run | PathLike) -> str:
             for key, name in OVERALL.items()
         ]
         packed = CORRECTED.format(**metrics["public_mix"], values=", ".join(values))
+    galaxy10 = origin.has_galaxy10_classes
     rows = [
         (name, _percent(metrics[key]), _range(metrics[f"{key}_interval"]))
         for key, name in OVERALL.items()
+        if galaxy10 or key != "reweighted_accuracy"
     ]
+    tags = [*TAGS, *["galaxy10", "sdss"] * galaxy10, *["simulated"] * origin.simulated]
     paths = sorted((run.path / "figures").glob("*.png"))
     figures = [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in paths]
     text = TEMPLATE.read_text(encoding="utf-8").format(
         manifest=manifest,
         metrics=metrics,
         origin=origin,
-        tags=json.dumps([*TAGS, "simulated"] if origin.simulated else TAGS),
+        tags=json.dumps(tags),
+        use=USE[galaxy10],
         datasets=json.dumps([origin.name]),
         index=_index(run),
         simulated=SIMULATED if origin.simulated else "",
@@ -82,7 +91,7 @@ def model_card(run: Run | PathLike) -> str:
         overall=_table(("metric", "value", "interval"), rows),
         fit=metrics["calibration_note"] or "fitted on the validation galaxies",
         corrected=packed,
-        classes=_classes(metrics, manifest["class_counts"]),
+        classes=_classes(metrics, manifest["class_counts"], CLASS_COUNTS if galaxy10 else None),
         failures=_failures(metrics, manifest["class_counts"]),
         figures="\n\n".join(["## Figures" if figures else "", *figures]),
     )
@@ -113,8 +122,10 @@ def _index(run: Run) -> str:
     return json.dumps([{"name": run.manifest["recipe_name"], "results": [result]}])
 
 
-def _classes(metrics: dict[str, Any], counts: list[int]) -> str:
-    header = ("class", "galaxies", "in Galaxy10", "precision", "recall", "interval", "test set")
+def _classes(metrics: dict[str, Any], counts: list[int], public: Sequence[int] | None) -> str:
+    header = ["class", "galaxies", "precision", "recall", "interval", "test set"]
+    if public:
+        header.insert(2, "in Galaxy10")
     rows = []
     for c, row in enumerate(metrics["classes"]):
         shares = [
@@ -123,18 +134,20 @@ def _classes(metrics: dict[str, Any], counts: list[int]) -> str:
             _range(row["recall_interval"], 0),
         ]
         few = " (few)" * (row["support"] < FEW)
-        numbers = [f"{c + 1} {row['name']}", f"{counts[c]:,}", f"{CLASS_COUNTS[c]:,}"]
+        numbers = [f"{c + 1} {_cell(row['name'])}", f"{counts[c]:,}"]
+        numbers += [f"{public[c]:,}"] if public else []
         rows.append([*numbers, *shares, f"{row['support']}{few}"])
     return _table(header, rows)
 
 
 def _failures(metrics: dict[str, Any], counts: list[int]) -> str:
+    names = [_cell(row["name"]) for row in metrics["classes"]]
     lines = [
-        f"- {share:.0%} of {n} '{CLASS_NAMES[true]}' are predicted '{CLASS_NAMES[predicted]}'."
+        f"- {share:.0%} of {n} '{names[true]}' are predicted '{names[predicted]}'."
         for true, predicted, share, n in top_confusions(metrics["confusion_matrix"])
     ]
     lines += [
-        f"- No '{row['name']}' of the test set is found; {count} galaxies have this class."
+        f"- No '{_cell(row['name'])}' of the test set is found; {count} galaxies have this class."
         for row, count in zip(metrics["classes"], counts, strict=True)
         if row["recall"] == 0
     ]
@@ -144,6 +157,11 @@ def _failures(metrics: dict[str, Any], counts: list[int]) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _cell(name: str) -> str:
+    """A name within a table of Markdown."""
+    return re.sub(r"([\\|`*_<\[])", r"\\\1", " ".join(name.split()))
 
 
 def _percent(share: float | None, digits: int = 1) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..data.arrays import Images, Labels, check_images, check_labels, check_symmetric
 from ..data.dataset import Origin
-from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
-from ..errors import ParameterError, RunError
+from ..data.galaxy10 import CLASS_COUNTS
+from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike, read_json, whole_file, write_json, write_npz
 from ..network.calibration import (
     Calibration,
@@ -20,7 +20,7 @@ from ..network.calibration import (
     log_prior_shift,
 )
 from ..network.symmetry import hash_images
-from ..run import Run, as_run, load_pretrained
+from ..run import Run, as_run
 from .card import model_card
 from .metrics import compute_calibration, compute_metrics, headline
 
@@ -36,6 +36,7 @@ class Measurement(NamedTuple):
 
     metrics: dict[str, Any]
     predictions: dict[str, NDArray[Any]]
+    validation: dict[str, NDArray[Any]]
     mistakes: dict[str, NDArray[Any]]
 
 
@@ -56,8 +57,9 @@ def measure(
     -------
     Measurement
         Named tuple of ``metrics`` (dict, as :func:`galclass.evaluate` returns), ``predictions``
-        (arrays ``indices``, ``labels``, ``probabilities`` of the test galaxies, not calibrated) and
-        ``mistakes`` (:func:`find_mistakes`).
+        (arrays ``indices``, ``labels``, ``probabilities`` of the test galaxies, not calibrated),
+        ``validation`` (the same of the validation galaxies) and ``mistakes``
+        (:func:`find_mistakes`).
 
     Raises
     ------
@@ -66,54 +68,60 @@ def measure(
     """
     from ..network.probabilities import predict_proba
 
-    images = check_images(images)
-    labels = check_labels(labels, len(images))
+    images, names = check_images(images), run.class_names
+    labels = check_labels(labels, len(images), classes=len(names))
     train, validation, test = run.split(images, labels)
     run.require_complete()
     symmetric = check_symmetric(run.symmetric if symmetric is None else symmetric)
     truth, validated, model = labels[test], labels[validation], run.load_model()
-    counts = np.bincount(labels[train], minlength=len(CLASS_NAMES))
+    counts = np.bincount(labels[train], minlength=len(names))
     plain = predict_proba(model, images, test)
     raw = predict_proba(model, images, test, symmetric=symmetric) if symmetric else plain
     probabilities = predict_proba(model, images, validation, symmetric=symmetric)
-    temperature, strength, note = _fit(validated, probabilities, counts)
+    galaxy10 = run.origin.has_galaxy10_classes
+    temperature, strength, note = _fit(validated, probabilities, counts if galaxy10 else None)
     calibration, corrected, public_mix = Calibration(temperature), None, None
     if strength is not None:
         shift = log_prior_shift(counts, CLASS_COUNTS, strength=strength)
         corrected = Calibration(temperature, tuple(shift.tolist()))
-        public_mix = {"strength": strength, **headline(truth, corrected.apply(raw))}
+        public_mix = {"strength": strength, **headline(truth, corrected.apply(raw), names)}
     # A packed run's probabilities are corrected for the public mix, a run's are as they are.
     packed = bool(run.manifest.get("packed"))
     applied = corrected if packed else None
     metrics = {
         "symmetric": symmetric,
-        **compute_metrics(truth, applied.apply(raw) if applied else raw),
+        **compute_metrics(truth, applied.apply(raw) if applied else raw, names),
         "calibration": (applied or calibration).record(),
         "calibration_note": note,
         "uncalibrated": compute_calibration(truth, raw),
         "calibrated": compute_calibration(truth, calibration.apply(raw)),
         "public_mix": public_mix,
-        "uncorrected": headline(truth, raw) if applied else None,
-        "plain": headline(truth, plain),
+        "uncorrected": headline(truth, raw, names) if applied else None,
+        "plain": headline(truth, plain, names),
         "last_epoch": None,
     }
     if not packed:
-        metrics["last_epoch"] = headline(truth, predict_proba(run.load_model("last"), images, test))
+        last = predict_proba(run.load_model("last"), images, test)
+        metrics["last_epoch"] = headline(truth, last, names)
     predictions = {"indices": test, "labels": truth, "probabilities": raw}
-    return Measurement(metrics, predictions, find_mistakes(images, predictions))
+    kept = {"indices": validation, "labels": validated, "probabilities": probabilities}
+    return Measurement(metrics, predictions, kept, find_mistakes(images, predictions))
 
 
 def _fit(
-    labels: Labels, probabilities: NDArray, counts: NDArray
+    labels: Labels, probabilities: NDArray, counts: NDArray | None
 ) -> tuple[float, float | None, str | None]:
-    """Temperature and prior strength of validation galaxies, and a note where there is no fit."""
+    """Temperature and prior strength of validation galaxies, and a note where there is no fit.
+
+    The prior is the public Galaxy10's: without counts of its classes there is no strength.
+    """
     if len(labels) < FEWEST:
         note = f"not fitted: {len(labels)} validation galaxies, expected {FEWEST} or more"
         return 1.0, None, note
     if (probabilities.argmax(axis=1) == labels).all():
         return 1.0, None, "not fitted: all validation galaxies are correctly classified"
     temperature, strength = fit_temperature(labels, probabilities), None
-    if counts.all() and np.bincount(labels, minlength=len(counts)).all():
+    if counts is not None and counts.all() and np.bincount(labels, minlength=len(counts)).all():
         tempered = Calibration(temperature).apply(probabilities)
         strength = choose_prior_strength(labels, tempered, counts, CLASS_COUNTS)
     return temperature, strength, None
@@ -126,7 +134,7 @@ def find_mistakes(
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, 69, 69, 3)
+    images : ndarray of uint8, shape (N, s, s, 3)
         All galaxies of the run.
     predictions : dict of ndarray
         As :attr:`galclass.run.Run.predictions`.
@@ -164,7 +172,7 @@ def evaluate(
     Parameters
     ----------
     run : galclass.run.Run or path-like
-    images : ndarray of uint8, shape (N, 69, 69, 3)
+    images : ndarray of uint8, shape (N, s, s, 3)
     labels : ndarray of int, shape (N,)
         The same galaxies, in the same order, as for training.
     origin : Origin, optional
@@ -192,7 +200,7 @@ def evaluate(
         ``public_mix``
             Metrics after the temperature and the correction for the public Galaxy10's mix of
             classes, whose ``strength`` is chosen on the validation galaxies; None where these lack
-            a class or are too few.
+            a class or are too few, or the classes are others.
         ``uncorrected``
             For a packed run, whose metrics are those of the corrected probabilities: what they
             were before; else None.
@@ -201,8 +209,9 @@ def evaluate(
 
         Nothing is written for another `symmetric` than the run's, whose predictions are calibrated
         for its own, nor into the pretrained run. Else they are in ``metrics.json``, too; the
-        probabilities, not calibrated, in ``predictions.npz``, the most confident mistakes in
-        ``mistakes.npz``, and the model card in ``README.md``.
+        probabilities, not calibrated, in ``predictions.npz`` and, of the validation galaxies, in
+        ``validation.npz``, the most confident mistakes in ``mistakes.npz``, and the model card in
+        ``README.md``.
 
         Of other galaxies: as ``compute_metrics``, and ``symmetric``, ``calibrated``, ``origin`` and
         ``independent`` (whether they are none of those that the run was trained on, as far as
@@ -237,7 +246,7 @@ def evaluate(
     run, symmetric = as_run(run), check_symmetric(symmetric)
     if other is not None:
         return _evaluate_others(run, images, labels, origin, symmetric, other)
-    metrics, predictions, mistakes = measure(run, images, labels, symmetric=symmetric)
+    metrics, predictions, validation, mistakes = measure(run, images, labels, symmetric=symmetric)
     absent = [c for c, row in enumerate(metrics["classes"]) if not row["support"]]
     if absent:
         warnings.warn(
@@ -245,8 +254,9 @@ def evaluate(
             "over all classes and over those present",
             stacklevel=2,
         )
-    if symmetric in (None, run.symmetric) and run.path != load_pretrained().path:
+    if symmetric in (None, run.symmetric) and not run.packaged:
         write_npz(run.path / "predictions.npz", **predictions)
+        write_npz(run.path / "validation.npz", **validation)
         if not run.manifest.get("packed"):
             write_npz(run.path / "mistakes.npz", **mistakes)
         write_results(run, metrics)
@@ -263,14 +273,16 @@ def _evaluate_others(
 ) -> dict[str, Any]:
     from ..network.probabilities import predict_proba
 
-    images = check_images(images)
-    labels = check_labels(labels, len(images))
+    images, names = check_images(images, shape=run.image_shape), run.class_names
+    labels = check_labels(labels, len(images), classes=len(names))
     run.require_complete()
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise ParameterError(f"other={name!r}, expected a name of letters, digits, _ . and -")
     if not isinstance(origin, Origin | None):
         raise ParameterError(f"origin={origin!r}, expected the one that load_data gives, or None")
-    found, hashes = Origin.of_arrays(images, labels), hash_images(images)
+    if origin and origin.class_names != names:
+        raise DataError(f"classes {origin.class_names}, expected the run's: {names}")
+    found, hashes = Origin.of_arrays(images, labels, names), hash_images(images)
     origin = replace(origin or found, sha256=found.sha256, galaxies=found.galaxies)
     path = run.path / "others" / f"{name}.json"
     if path.exists() and read_json(path, hint="")["origin"]["sha256"] != found.sha256:
@@ -291,13 +303,13 @@ def _evaluate_others(
     raw = predict_proba(run.load_model(), images, symmetric=symmetric)
     probabilities = run.calibration.apply(raw)
     metrics = {
-        "origin": asdict(origin),
+        "origin": origin.record(),
         "independent": independent,
         "symmetric": symmetric,
-        **compute_metrics(labels, probabilities),
+        **compute_metrics(labels, probabilities, names),
         "calibrated": compute_calibration(labels, probabilities),
     }
-    if run.path != load_pretrained().path:
+    if not run.packaged:
         write_npz(path.with_suffix(".npz"), labels=labels, probabilities=probabilities)
         write_json(path, metrics)
     return metrics

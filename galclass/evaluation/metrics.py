@@ -1,5 +1,6 @@
 """Metrics of predicted probabilities against true classes: arrays in, numbers out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,9 @@ def share_interval(count: int, n: int) -> tuple[float, float]:
     return max(0.0, float(low)), min(1.0, float(high))
 
 
-def compute_metrics(labels: Labels, probabilities: ArrayLike) -> dict[str, Any]:
+def compute_metrics(
+    labels: Labels, probabilities: ArrayLike, class_names: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Metrics of predicted probabilities against true classes.
 
     Parameters
@@ -59,6 +62,8 @@ def compute_metrics(labels: Labels, probabilities: ArrayLike) -> dict[str, Any]:
     labels : array of int, shape (n,)
         True classes.
     probabilities : array of float, shape (n, classes)
+    class_names : sequence of str, shape (classes,), optional
+        Default: Galaxy10's for ten classes, else their numbers.
 
     Returns
     -------
@@ -94,16 +99,18 @@ def compute_metrics(labels: Labels, probabilities: ArrayLike) -> dict[str, Any]:
     resamples = np.random.default_rng(0).multinomial(n, matrix.ravel() / n, RESAMPLES)
     resamples = resamples.reshape(-1, classes, classes)
     present = (resamples.sum(axis=1) > 0).sum(axis=1)
-    resampled = _compose(resamples[present == (matrix.sum(axis=0) > 0).sum()])
+    names = CLASS_NAMES if classes == len(CLASS_NAMES) else [str(c) for c in range(classes)]
+    names = names if class_names is None else class_names
+    public = tuple(names) == CLASS_NAMES
+    resampled = _compose(resamples[present == (matrix.sum(axis=0) > 0).sum()], public)
     metrics: dict[str, Any] = {"galaxies": n, **_share("accuracy", np.trace(matrix), n)}
-    for name, value in _compose(matrix).items():
+    for name, value in _compose(matrix, public).items():
         values = resampled[name]
         defined = len(values) >= RESAMPLES / 10 and not np.isnan(values).any()
         interval = np.percentile(values, [2.5, 97.5]).tolist() if defined else None
         metrics |= {name: None if np.isnan(value) else float(value), f"{name}_interval": interval}
     metrics["log_loss"] = _log_loss(labels, probabilities)
     metrics["classes"] = []
-    names = CLASS_NAMES if classes == len(CLASS_NAMES) else [str(c) for c in range(classes)]
     for c, name in enumerate(names):
         correct, predicted, support = matrix[c, c], int(matrix[c].sum()), int(matrix[:, c].sum())
         precision = float(correct / predicted) if predicted else None
@@ -113,9 +120,11 @@ def compute_metrics(labels: Labels, probabilities: ArrayLike) -> dict[str, Any]:
     return metrics
 
 
-def headline(labels: Labels, probabilities: ArrayLike) -> dict[str, float | None]:
+def headline(
+    labels: Labels, probabilities: ArrayLike, class_names: Sequence[str] | None = None
+) -> dict[str, float | None]:
     """The metrics named in ``HEADLINE``, as :func:`compute_metrics` gives them."""
-    metrics = compute_metrics(labels, probabilities)
+    metrics = compute_metrics(labels, probabilities, class_names)
     return {key: metrics[key] for key in HEADLINE}
 
 
@@ -199,13 +208,13 @@ def top_confusions(matrix: ArrayLike, count: int = 5) -> list[tuple[int, int, fl
     return [(t, p, float(share[p, t]), int(support[t])) for p, t in pairs if share[p, t] > 0]
 
 
-def _compose(matrix: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def _compose(matrix: NDArray[np.int64], public: bool) -> dict[str, NDArray[np.float64]]:
     """What is composed of recall and precision, for matrices (..., classes, classes)."""
     correct, support = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-2)
     recall = np.where(support > 0, correct / np.maximum(support, 1), np.nan)
     f1 = 2 * correct / np.maximum(matrix.sum(axis=-1) + support, 1)
     fractions = np.full(recall.shape[-1], np.nan)
-    if len(fractions) == len(CLASS_COUNTS):
+    if public:  # Its classes are Galaxy10's.
         fractions = np.divide(CLASS_COUNTS, sum(CLASS_COUNTS))
     return {
         "balanced_accuracy": np.nanmean(recall, axis=-1),

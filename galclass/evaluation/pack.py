@@ -71,5 +71,6 @@ def pack(
     packed = load_run(out)
     measured = measure(packed, images, labels)
     write_npz(out / "predictions.npz", **measured.predictions)
+    write_npz(out / "validation.npz", **measured.validation)
     write_results(packed, measured.metrics)
     return packed

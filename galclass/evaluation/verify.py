@@ -6,7 +6,6 @@ import numpy as np
 
 from ..data.arrays import Images, Labels
 from ..data.dataset import Origin
-from ..data.galaxy10 import CLASS_NAMES
 from ..data.split import split_record
 from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike
@@ -31,27 +30,28 @@ UNKNOWABLE = {
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
-def verify(run: Run | PathLike, data: PathLike | None = None) -> list[str]:
+def verify(run: Run | PathLike, data: PathLike | None = None, **columns: Any) -> list[str]:
     """Measure a run again from its model and its galaxies, and compare with what it records.
 
     Compared are the galaxies, by their sha256; every entry of ``manifest.json`` that they, the
     weights and the history determine; every entry of ``metrics.json``, ``predictions.npz``,
-    ``mistakes.npz`` and ``examples.npz``, computed anew, within 1e-4 where it depends on
-    probabilities; and in ``history.csv`` the columns, the numbering and the validation loss and
-    accuracy of the best and of the last epoch. Nothing is written.
+    ``validation.npz``, ``mistakes.npz`` and ``examples.npz``, computed anew, within 1e-4 where it
+    depends on probabilities; and in ``history.csv`` the columns, the numbering and the validation
+    loss and accuracy of the best and of the last epoch. Nothing is written.
 
     It finds what was damaged, mixed up or edited by hand, but it is no proof of how a run was made.
     It cannot know what is in :data:`UNKNOWABLE`: most of the recipe, the seed, versions, device,
     precision and duration, the loss and accuracy of training; nor validation in other epochs than
     the best and the last, as long as these remain so; nor, unless they are simulated, the name of
-    the galaxies' file, and whether they came from a file. After training in half precision the
-    history is compared within 0.02 only. A packed run has neither ``last.keras``, ``examples.npz``
-    nor ``mistakes.npz``, and is verified without them. ``README.md`` and ``figures/`` are not read.
+    the galaxies' file, and whether they came from a file; nor what the classes of arrays are
+    called. After training in half precision the history is compared within 0.02 only. A packed run
+    has neither ``last.keras``, ``examples.npz`` nor ``mistakes.npz``, and is verified without them.
+    ``README.md`` and ``figures/`` are not read.
 
     Parameters
     ----------
     run : galclass.run.Run or path-like
-    data : str or path-like, optional
+    data, **columns
         The run's galaxies, as in :meth:`galclass.run.Run.load_data`.
 
     Returns
@@ -77,11 +77,11 @@ def verify(run: Run | PathLike, data: PathLike | None = None) -> list[str]:
     if status != "complete":
         return [f"manifest.json, status: {status!r}, expected 'complete'; resume the training"]
     try:
-        place_recorded = run.origin.kind in ("simulated", "galaxy10")
+        place_recorded = run.origin.kind not in ("file", "arrays")
     except DataError as error:
         return [f"manifest.json, {error}"]
     try:
-        dataset = run.load_data(data)
+        dataset = run.load_data(data, **columns)
     except (RunError, ParameterError) as error:
         if data is None and not place_recorded:
             raise
@@ -112,14 +112,19 @@ def _check_manifest(run: Run, images: Images, labels: Labels, origin: Origin) ->
         "origin": {**manifest["origin"], "sha256": origin.sha256, "galaxies": origin.galaxies},
         "split": split_record(labels, manifest["split"].get("protocol"))[1],
         "recipe": {"epochs": epochs, **{key: network.get(key) for key in penalties}},
-        "network": {"classes": len(CLASS_NAMES), **{key: recipe.get(key) for key in penalties}},
-        "class_counts": np.bincount(labels, minlength=len(CLASS_NAMES)).tolist(),
+        "network": {
+            "input_shape": list(images.shape[1:]),
+            "classes": len(run.class_names),
+            **{key: recipe.get(key) for key in penalties},
+        },
+        "class_counts": np.bincount(labels, minlength=len(run.class_names)).tolist(),
         "epochs": epochs,
         "best_epoch": best_epoch(history),
         "weights_sha256": manifest.get("weights_sha256"),  # _check_epochs compares it.
     }
     if run.origin.kind != "arrays":
-        found["origin"].update(kind=origin.kind, seed=origin.seed)
+        names = list(origin.class_names)
+        found["origin"].update(kind=origin.kind, seed=origin.seed, class_names=names)
     if origin.name.startswith("simulate_galaxy10("):
         found["origin"]["name"] = origin.name
     if "packed" in manifest:
@@ -154,11 +159,12 @@ def _check_epochs(run: Run, images: Images, labels: Labels, _: Origin) -> list[s
 
 def _check_results(run: Run, images: Images, labels: Labels, _: Origin) -> list[str]:
     saved = run.predictions
-    train, validation, _ = run.split(images, labels)
-    own = np.unique(hash_images(images)[np.concatenate([train, validation])])
+    train, validated, _ = run.split(images, labels)
+    own = np.unique(hash_images(images)[np.concatenate([train, validated])])
     seen = np.intersect1d(run.seen, own) if run.manifest.get("start") else run.seen
-    metrics, predictions, mistakes = measure(run, images, labels)
+    metrics, predictions, validation, mistakes = measure(run, images, labels)
     lines = _differences("predictions.npz", saved, predictions, TOLERANCE)
+    lines += _differences("validation.npz", run.validation, validation, TOLERANCE)
     if not run.manifest.get("packed"):
         # Of near ties among the saved probabilities, which comes first depends on the last bits.
         mistakes = mistakes if lines else find_mistakes(images, saved)

@@ -18,11 +18,11 @@ def plot_examples(
     size: Size = "page",
     fig: Figure | None = None,
 ) -> Figure:
-    """Show a galaxy of each class, numbered 1 to 10 as published.
+    """Show a galaxy of each class, numbered from 1 as published.
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, 69, 69, 3)
+    images : ndarray of uint8, shape (N, s, s, 3)
         The first galaxy of each class is shown.
     labels : array of int, shape (N,)
     origin : Origin, optional
@@ -51,18 +51,19 @@ def plot_examples(
     >>> galclass.plot_examples(*galaxies).savefig("examples.png")
     """
     images = check_images(images)
-    labels = check_labels(labels, len(images))
+    known = origin.class_names if isinstance(origin, Origin) else CLASS_NAMES
+    labels = check_labels(labels, len(images), classes=len(known))
     first = {c: images[np.argmax(labels == c)] for c in set(labels.tolist())}
-    classes = range(len(CLASS_NAMES))
-    names = [class_label(c) for c in classes]
-    with gallery([first.get(c) for c in classes], names, size, origin=origin, fig=fig) as axes:
+    names = [class_label(c, known) for c in range(len(known))]
+    shown = [first.get(c) for c in range(len(known))]
+    with gallery(shown, names, size, origin=origin, fig=fig) as axes:
         return axes[0].figure
 
 
 def plot_class_counts(
     labels: Labels, origin: Origin | None = None, *, size: Size = "page", ax: Axes | None = None
 ) -> Figure:
-    """Show how many galaxies each class has, next to the public file's counts.
+    """Show how many galaxies each class has, of Galaxy10's next to the public file's counts.
 
     Parameters
     ----------
@@ -82,19 +83,20 @@ def plot_class_counts(
     >>> images, labels, origin = galclass.load_data("simulated", n=200)
     >>> galclass.plot_class_counts(labels, origin).savefig("class_counts.pdf")
     """
-    counts = np.bincount(check_labels(labels), minlength=len(CLASS_NAMES))
-    rows = np.arange(len(CLASS_NAMES))
-    share = 100 * counts / max(counts.sum(), 1)
-    public = 100 * np.array(CLASS_COUNTS) / sum(CLASS_COUNTS)
-    with canvas(size, 0.3, 17, origin=origin, on=ax) as fig:
+    names = origin.class_names if isinstance(origin, Origin) else CLASS_NAMES
+    counts = np.bincount(check_labels(labels, classes=len(names)), minlength=len(names))
+    rows = np.arange(len(names))
+    ends = share = 100 * counts / max(counts.sum(), 1)
+    with canvas(size, 0.3, 1.7 * max(len(rows), 4), origin=origin, on=ax) as fig:
         ax = ax or fig.subplots()
         ax.barh(rows, share, color=LIGHT_BLUE, label=f"here, {counts.sum():,} galaxies")
-        name = f"public Galaxy10, {sum(CLASS_COUNTS):,}"
-        ax.plot(public, rows, "|", color=ORANGE, ms=14, mew=2.5, label=name)
-        ends = np.maximum(share, public)
+        if names == CLASS_NAMES:
+            public = 100 * np.array(CLASS_COUNTS) / sum(CLASS_COUNTS)
+            name, ends = f"public Galaxy10, {sum(CLASS_COUNTS):,}", np.maximum(share, public)
+            ax.plot(public, rows, "|", color=ORANGE, ms=14, mew=2.5, label=name)
         for row, count in enumerate(counts):
             ax.text(ends[row] + 0.8, row, f"{count:,}", va="center", size=SMALL)
-        ax.set_yticks(rows, [class_label(c) for c in rows])
+        ax.set_yticks(rows, [class_label(c, names) for c in rows], parse_math=False)
         ax.invert_yaxis()
         ax.set(xlabel="share of the galaxies (%)", xlim=(0, 1.15 * ends.max()))
         ax.legend(loc="lower right", reverse=True)

@@ -36,6 +36,7 @@ from .style import (
     canvas,
     class_label,
     gallery,
+    printable,
     save_figure,
 )
 from .training import plot_history
@@ -65,7 +66,7 @@ def plot_confusion_matrix(
     origin : Origin, optional
         Written into the figure; that of a run is known.
     class_names : sequence of str, shape (K,), optional
-        Default: Galaxy10's for ten classes, otherwise none.
+        Default: those of a run; else Galaxy10's for ten classes, otherwise none.
     size : {"page", "column"}
         For a page (8 inches wide) or a column of a paper (3.5 inches).
     ax : matplotlib.axes.Axes, optional
@@ -97,7 +98,8 @@ def plot_confusion_matrix(
     >>> plt.close(figure)
     """
     if isinstance(matrix, Run):
-        matrix, origin = matrix.metrics["confusion_matrix"], matrix.origin
+        run = matrix
+        matrix, origin, class_names = run.metrics["confusion_matrix"], run.origin, run.class_names
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise DataError(f"confusion matrix of shape {matrix.shape}, expected (classes, classes)")
@@ -141,7 +143,7 @@ def _accuracy(right: int, n: int) -> str:
 
 
 def plot_recall(run: Run, *, size: Size = "page", ax: Axes | None = None) -> Figure:
-    """Show the recall of each class with its 95 % interval, next to the published one.
+    """Show the recall of each class with its 95 % interval; Galaxy10's next to the published one.
 
     The interval is Wilson's (1927, JASA 22, 209), which behaves for few galaxies and near 0 and 1.
 
@@ -168,18 +170,20 @@ def plot_recall(run: Run, *, size: Size = "page", ax: Axes | None = None) -> Fig
     # An absent class has neither.
     recall = 100 * np.array([row["recall"] for row in classes], float)
     ends = 100 * np.array([row["recall_interval"] or (np.nan, np.nan) for row in classes])
-    published = 100 * np.array(PUBLISHED_RECALL)
-    with canvas(size, 0.3, 18, origin=run.origin, on=ax) as fig:
+    with canvas(size, 0.3, 1.8 * max(len(rows), 4), origin=run.origin, on=ax) as fig:
         ax = ax or fig.subplots()
         bars = np.abs(ends.T - recall)
         name = f"this run, 95 % intervals; mean {mean:.1f} %"
         ax.errorbar(recall, rows, xerr=bars, fmt="o", color=BLUE, elinewidth=2, label=name)
-        name = f"published, on Galaxy10; mean {published.mean():.1f} %"
-        ax.plot(published, rows, "D", color=ORANGE, mfc="white", zorder=3, label=name)
+        if run.origin.has_galaxy10_classes:
+            published = 100 * np.array(PUBLISHED_RECALL)
+            name = f"published, on Galaxy10; mean {published.mean():.1f} %"
+            ax.plot(published, rows, "D", color=ORANGE, mfc="white", zorder=3, label=name)
         for c, row in enumerate(classes):
             text = f"{recall[c]:.0f} % of {row['support']:,}" if row["support"] else "none"
             ax.text(104, c, text, va="center", size=SMALL)
-        ax.set_yticks(rows, [class_label(c) for c in rows])
+        names = [class_label(c, run.class_names) for c in rows]
+        ax.set_yticks(rows, names, parse_math=False)
         ax.invert_yaxis()
         ax.grid(axis="x")
         ax.set(xlim=(-2, 102), xlabel="recall (%)")
@@ -261,10 +265,11 @@ def plot_mistakes(run: Run, *, size: Size = "page", fig: Figure | None = None) -
     >>> run = galclass.load_run("runs/mine")
     >>> galclass.plot_mistakes(run).savefig("mistakes.png")
     """
-    wrong = run.mistakes
+    wrong, names = run.mistakes, run.class_names
     images, columns = list(wrong["images"]), ("predicted", "probabilities", "labels")
     titles = [
-        f"predicted {class_label(c)}\n({100 * share:.0f} %), labelled\n{class_label(true)}"
+        f"predicted {class_label(c, names)}\n({100 * share:.0f} %), labelled\n"
+        f"{class_label(true, names)}"
         for c, share, true in zip(*(wrong[name] for name in columns), strict=True)
     ]
     with gallery(images, titles, size, origin=run.origin, fig=fig) as axes:
@@ -286,7 +291,7 @@ def plot_attribution(
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, 69, 69, 3)
+    images : ndarray of uint8, shape (N, s, s, 3)
         Up to ten are shown.
     labels : array of int, shape (N,), optional
         True classes, named in the titles.
@@ -319,7 +324,7 @@ def plot_attribution(
     from ..prediction.predict import predict
 
     images = check_images(images)
-    true = labels if labels is None else check_labels(labels, len(images))
+    true = labels if labels is None else check_labels(labels, len(images), classes=256)
     images = images[:10]
     network = run if isinstance(run, keras.Model) else as_run(run or load_pretrained())
     model = network.load_model() if isinstance(network, Run) else network
@@ -378,17 +383,18 @@ def plot_predictions(
     shown = list(itertools.islice(good, 20))
     if not shown:
         raise DataError("no image could be read, expected at least one; see the table's errors")
+    class_names = table.meta.get("class_names", CLASS_NAMES)
     names = [re.split(r"[/\\]", str(row["source"]))[-1][-60:] for row, _ in shown]
     good_images = [image for _, image in shown]
     with gallery(good_images, names, "page", columns=4, below=0.4) as axes:
         for ax, (row, _) in zip(axes, shown, strict=False):
-            probabilities = np.array([row[f"p{c}"] for c in range(len(CLASS_NAMES))])
+            probabilities = np.array([row[f"p{c}"] for c in range(len(class_names))])
             best = np.argsort(-probabilities)[:3]
             bars = ax.inset_axes([0, -0.4, 1, 0.37])
             bars.set_axis_off()
-            bars.barh(range(3), 100 * probabilities[best], color=LIGHT_BLUE)
+            bars.barh(range(len(best)), 100 * probabilities[best], color=LIGHT_BLUE)
             for b, c in enumerate(best):
-                label = f"{100 * probabilities[c]:.0f} %  {CLASS_NAMES[c]}"
+                label = f"{100 * probabilities[c]:.0f} %  {printable(class_names[c])}"
                 bars.text(1, b, label, va="center", size=7, in_layout=False)
             bars.set(xlim=(0, 100), ylim=(2.6, -0.6))
     return axes[0].figure
@@ -418,7 +424,7 @@ def plot_simulated_accuracy(
     Raises
     ------
     ParameterError
-        The run was trained with some of these galaxies.
+        The run was trained with some of these galaxies, or has other classes.
 
     Examples
     --------
@@ -430,6 +436,8 @@ def plot_simulated_accuracy(
     from ..prediction.predict import predict
 
     run = as_run(run)
+    if not run.origin.has_galaxy10_classes:
+        raise ParameterError(f"classes {run.class_names}, expected Galaxy10's, which are simulated")
     seed = (run.origin.seed or 0) + 1 if seed is None else seed
     mix = {"class_fractions": SIMULATED_FRACTIONS, "return_parameters": True}
     images, labels, parameters = simulate_galaxy10(n, seed, **mix)
@@ -507,7 +515,7 @@ def save_figures(
     run = as_run(run)
     out = run.path / "figures" if out is None else Path(out)
     kept = examples or Dataset(run.examples["images"], run.examples["labels"], run.origin)
-    labels = np.repeat(np.arange(len(CLASS_NAMES)), run.manifest["class_counts"])
+    labels = np.repeat(np.arange(len(run.class_names)), run.manifest["class_counts"])
     figures = {
         "examples": plot_examples(*kept, size=size),
         "class_counts": plot_class_counts(labels, run.origin, size=size),

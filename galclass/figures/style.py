@@ -134,7 +134,7 @@ def _check_size(size: Size) -> tuple[float, float, float]:
 
 def class_label(c: int, names: Sequence[str] = CLASS_NAMES) -> str:
     """Number and name of a class, on two lines."""
-    return f"{c + 1} " + ",\n".join(names[c].rsplit(", ", 1))
+    return f"{c + 1} " + ",\n".join(printable(names[c]).rsplit(", ", 1))
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
 import numpy as np
 
 from .. import __version__
-from ..data.arrays import IMAGE_SHAPE, check_images, check_integer, check_symmetric
+from ..data.arrays import check_images, check_integer, check_symmetric
 from ..data.galaxy10 import CLASS_NAMES
 from ..data.images import ImageLike, Prepared, check_crop, iter_prepared, list_images
 from ..errors import DataError, RunError
@@ -36,6 +36,11 @@ class Network(NamedTuple):
     symmetric: "Symmetric"
     record: dict[str, Any]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """tuple of int : width and height of its images."""
+        return self.model.input_shape[2:0:-1]
+
 
 def predict(
     images: ImageLike | Iterable[ImageLike],
@@ -53,12 +58,13 @@ def predict(
     ----------
     images : str, path-like, sequence or iterator of images, or ndarray of uint8
         An image or a directory of them, or any number in any form that :func:`galclass.prepare`
-        takes. An array of shape (n, 69, 69, 3) is taken as it is. Or the path of a Parquet file
+        takes. Images of the size of the network's (69 x 69 of the pretrained one) are taken as
+        they are. Or the path of a Parquet file
         with encoded images or of an HDF5 file in Galaxy10's layout, as for
         :func:`galclass.predict_survey`.
     run : Run, str, path-like or keras.Model, optional
         A run or the path of its folder, whose calibration is applied; or a network of your own for
-        raw uint8 images and ten classes. Default: the pretrained network.
+        raw, square uint8 images. Default: the pretrained network.
     symmetric : bool or "unsure", optional
         Average the probabilities over the eight symmetries of each image, of none, or only where
         one pass is less than 90 % sure of the class. Default: "unsure" where the run's recipe has
@@ -77,19 +83,19 @@ def predict(
     -------
     astropy.table.Table
         A row an image, in order: ``source`` (str, the path or ``"image 0"`` ..., or the integer
-        ``id`` of a Parquet file), ``class`` (uint8, 0 to 9), ``class_name`` (str), ``probability``
+        ``id`` of a Parquet file), ``class`` (uint8, from 0), ``class_name`` (str), ``probability``
         (float32) of the class, ``runner_up`` (uint8, the second most probable class), ``entropy``
-        (float32, nats), ``p0`` ... ``p9`` (float32, probability of each class) and ``error`` (str).
-        The entropy is H = -sum_c p_c ln p_c (Shannon 1948): 0 when certain, ln 10 = 2.303 when all
-        are equally likely. An image that cannot be read has its reason in ``error``, elsewhere
-        empty, and all else but its ``source`` masked. ``meta`` holds the network's name and hash,
-        version and settings.
+        (float32, nats), ``p0``, ``p1`` ... (float32, probability of each class) and ``error``
+        (str). The entropy is H = -sum_c p_c ln p_c (Shannon 1948): 0 when certain, ln 10 = 2.303
+        when ten are equally likely. An image that cannot be read has its reason in ``error``,
+        elsewhere empty, and all else but its ``source`` masked. ``meta`` holds the network's name
+        and hash, the names of the classes, version and settings.
 
     Raises
     ------
     FileNotFoundError, DataError
         `images` is a path that does not exist or a directory without images, or there is no
-        image; or the network is none of ten classes for raw uint8 images.
+        image; or the network is none for raw uint8 images.
     ParameterError
         A number is out of range, or the precision unknown.
     RunError
@@ -117,16 +123,19 @@ def predict(
     batch_size, crop = check_integer(batch_size, "batch_size", 1), check_crop(crop)
     if isinstance(images, str | os.PathLike) and is_source(images):
         parts = list_parts(images)
-        total: int | None = count_rows(parts)
-        prepared = itertools.chain.from_iterable(iter_part(part, crop=crop) for part in parts)
+        listed, total = None, count_rows(parts)
     else:
         listed = list_images(images)
         total = len(listed) if isinstance(listed, Sized) else None
         if isinstance(listed, np.ndarray) and listed.ndim == 4:  # One answer, not one an image.
-            check_images(listed, shape=(*listed.shape[1:3], 3))
-        prepared = iter_prepared(listed, crop=crop)
+            listed = check_images(listed, shape=(*listed.shape[1:3], 3))
     network = load_network(run, symmetric=symmetric, precision=precision)
     network.record["crop"] = crop
+    if listed is None:
+        each = (iter_part(part, crop=crop, size=network.size) for part in parts)
+        prepared: Iterable[Prepared] = itertools.chain.from_iterable(each)
+    else:
+        prepared = iter_prepared(listed, crop=crop, size=network.size)
     return classify(network, prepared, batch_size=batch_size, total=total, progress=progress)
 
 
@@ -153,7 +162,7 @@ def classify(
             sources += names
             errors += ["" if problem is None else str(problem) for problem in problems]
             good = [i for i, image in enumerate(images) if image is not None]
-            rows = np.full((len(batch), len(CLASS_NAMES)), np.nan, np.float32)
+            rows = np.full((len(batch), network.model.output_shape[1]), np.nan, np.float32)
             if good:
                 stacked = np.stack([images[i] for i in good])
                 raw = predict_proba(network.model, stacked, symmetric=network.symmetric)
@@ -193,7 +202,7 @@ def identify_network(run: AnyNetwork, *, symmetric: "Symmetric | None" = None) -
     dict
         ``galclass`` (version), ``network`` (name), ``sha256`` (of the file that holds a run's
         weights, else of the weights), ``temperature`` and ``class_shift`` of its calibration,
-        ``symmetric`` and ``precision`` (None where it is still to be chosen).
+        ``class_names``, ``symmetric`` and ``precision`` (None where it is still to be chosen).
 
     Raises
     ------
@@ -207,17 +216,20 @@ def identify_network(run: AnyNetwork, *, symmetric: "Symmetric | None" = None) -
         precisions = ", ".join(sorted({layer.compute_dtype for layer in run.layers}))
         record |= {"network": run.name, "sha256": weights_sha256(run.get_weights())}
         record |= Calibration().record()
+        names, classes = CLASS_NAMES, run.output_shape[1]
+        names = names if classes == len(names) else tuple(map(str, range(classes)))
+        record["class_names"] = list(names)
         return record | {"symmetric": symmetric or False, "precision": precisions}
     found = load_pretrained() if run is None else as_run(run)
     found.require_complete()
     path = found.path / "model.keras"
     if not path.is_file():
         raise RunError(f"no {path.name} in {found.path}; train the run first")
-    classes = found.manifest["network"].get("classes")
-    if classes != len(CLASS_NAMES):
-        raise DataError(f"the network has {classes} classes, expected {len(CLASS_NAMES)}")
+    classes, names = found.manifest["network"].get("classes"), found.class_names
+    if classes != len(names):
+        raise DataError(f"the network has {classes} classes, expected {len(names)} as named")
     record |= {"network": found.path.resolve().name, "sha256": sha256_of_file(path)}
-    record |= found.calibration.record()
+    record |= {**found.calibration.record(), "class_names": list(names)}
     record["symmetric"] = found.symmetric if symmetric is None else symmetric
     return record | {"precision": None}
 
@@ -226,20 +238,26 @@ def _check_model(model: "keras.Model") -> None:
     """Refuse a network of the user's own that would give wrong answers without a word."""
     from ..network._tensorflow import keras
 
-    shapes = IMAGE_SHAPE, (len(CLASS_NAMES),)
     if not getattr(model, "built", True) or not getattr(model, "inputs", None):
         problem = "is not built"
-    elif (tuple(model.input_shape[1:]), tuple(model.output_shape[1:])) != shapes:
+    elif not _is_classifier(model.input_shape[1:], model.output_shape[1:]):
         problem = f"takes {model.input_shape[1:]} and gives {model.output_shape[1:]}"
     elif model.inputs[0].dtype != "uint8" and not any(
         isinstance(layer, keras.layers.Rescaling) for layer in model.layers[:3]
     ):
         problem = "does not rescale its images; put keras.layers.Rescaling(1 / 255) first"
     else:
-        noise = np.random.default_rng(0).integers(0, 256, (4, *IMAGE_SHAPE), np.uint8)
+        shape = (4, *model.input_shape[1:])
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         rows = np.asarray(model(noise, training=False), np.float32)
         if np.allclose(rows.sum(axis=1), 1, atol=1e-3) and rows.min() >= 0:
             return
         problem = "gives no probabilities, such as logits; end it with a softmax"
-    expected = f"uint8 images of shape {IMAGE_SHAPE} and probabilities of ten classes"
+    expected = "square uint8 images of 3 channels and probabilities of two or more classes"
     raise DataError(f"the network {model.name!r} {problem}; expected {expected}, see build_cnn")
+
+
+def _is_classifier(image: tuple[int | None, ...], output: tuple[int | None, ...]) -> bool:
+    """Whether shapes are those of a square colour image and of classes' probabilities."""
+    square = len(image) == 3 and None not in image and image[0] == image[1] and image[2] == 3
+    return square and len(output) == 1 and (output[0] or 0) >= 2

@@ -10,7 +10,7 @@ import h5py
 
 from ..data.arrays import check_integer
 from ..data.galaxy10 import count_images
-from ..data.images import Prepared, list_images, prepare_named
+from ..data.images import SIZE, Prepared, list_images, prepare_named
 from ..errors import DataError
 from ..files import PathLike
 from .table import require_pyarrow
@@ -117,7 +117,11 @@ def count_rows(parts: Iterable[Part]) -> int:
 
 
 def iter_part(
-    part: Part, *, crop: float | None = None, threads: int | None = None
+    part: Part,
+    *,
+    crop: float | None = None,
+    size: tuple[int, int] = SIZE,
+    threads: int | None = None,
 ) -> Iterator[Prepared]:
     """Prepare the images of a part, as :func:`galclass.data.images.prepare_named` does.
 
@@ -126,7 +130,7 @@ def iter_part(
     source : str or int
         The path of an image, the ``id`` of a row of Parquet, or ``"FILE[17]"`` for the image
         at index 17 of an HDF5 file.
-    image : ndarray of uint8, shape (69, 69, 3), or None
+    image : ndarray of uint8, shape (height, width, 3), or None
     error : DataError, FileNotFoundError or None
 
     Raises
@@ -141,7 +145,7 @@ def iter_part(
         named = _read_hdf5(part)
     else:
         named = _read_parquet(part)
-    return prepare_named(named, crop=crop, threads=threads)
+    return prepare_named(named, crop=crop, size=size, threads=threads)
 
 
 def _count_rows(path: Path) -> int:

@@ -183,7 +183,8 @@ class PartClassifier:
         """Write the table of a part, unless it exists; its number of images."""
         path = part_path(self.folder, part)
         if not path.exists():
-            prepared = iter_part(part, crop=self.crop, threads=self.threads)
+            size = self.network.size
+            prepared = iter_part(part, crop=self.crop, size=size, threads=self.threads)
             table = classify(self.network, prepared, batch_size=self.batch_size)
             # Another process may have written the same meanwhile.
             write_table(table, path, overwrite=True)

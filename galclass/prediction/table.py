@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.galaxy10 import CLASS_NAMES
 from ..errors import MissingPackageError, ParameterError
 from ..files import PathLike, whole_file
 
@@ -32,15 +31,15 @@ def to_table(
     from astropy.table import MaskedColumn, Table
     from scipy.special import entr
 
-    broken = np.isnan(probabilities[:, 0])
+    broken, class_names = np.isnan(probabilities[:, 0]), meta["class_names"]
     order = np.argsort(-np.nan_to_num(probabilities), axis=1, kind="stable")
     measured = {
         "class": order[:, 0].astype(np.uint8),
-        "class_name": np.array(CLASS_NAMES)[order[:, 0]],
+        "class_name": np.array([_escaped(name) for name in class_names])[order[:, 0]],
         "probability": probabilities.max(axis=1),
         "runner_up": order[:, 1].astype(np.uint8),
         "entropy": entr(np.float64(probabilities)).sum(axis=1).astype(np.float32),
-        **{f"p{c}": probabilities[:, c] for c in range(len(CLASS_NAMES))},
+        **{f"p{c}": probabilities[:, c] for c in range(len(class_names))},
     }
     table = Table({"source": _names(sources)}, meta=meta)
     for name, values in measured.items():
@@ -49,9 +48,9 @@ def to_table(
         table[name] = masked if broken.any() else values
     table["error"] = np.array([_escaped(error) for error in errors], str)
     for name in ("class", "runner_up"):
-        table[name].description = "0 to 9, index into CLASS_NAMES; figures count from 1"
+        table[name].description = "from 0, index into class_names; figures count from 1"
     # As words: VOTable and FITS know no unit for nats.
-    table["entropy"].description = "Shannon entropy of p0 to p9, nats"
+    table["entropy"].description = "Shannon entropy of p0, p1 ..., nats"
     return table
 
 

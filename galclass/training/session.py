@@ -5,7 +5,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,12 @@ class Session:
         self.totals = tf.Variable(tf.zeros(2))
         self.step = tf.function(self._step, jit_compile=False, reduce_retracing=True)
 
-    def start(self, weights: Sequence[NDArray[np.float32]]) -> None:
-        """Start from given weights, if there are any, instead of random ones."""
-        for model in (self.model, self.kept) if weights else ():
-            _assign(model.trainable_variables, weights)
+    def start(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Start from given weights, by the paths of variables, where one of this shape is given."""
+        for variable in (*self.model.trainable_variables, *self.kept.trainable_variables):
+            given = weights.get(variable.path)
+            if given is not None and given.shape == tuple(variable.shape):
+                variable.assign(given)
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         recipe, variables = self.recipe, self.model.trainable_variables

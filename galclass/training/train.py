@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import __version__
-from ..data.arrays import Images, Labels, check_images, check_integer, check_labels
+from ..data.arrays import (
+    Images,
+    Labels,
+    check_class_names,
+    check_images,
+    check_integer,
+    check_labels,
+)
 from ..data.dataset import Dataset, Origin
 from ..data.galaxy10 import CLASS_NAMES
 from ..data.split import Split, split_record
@@ -22,10 +29,19 @@ from ..errors import DataError, ParameterError, RunError
 from ..files import LOCK, PathLike, locked, remove_leftovers, write_json, write_npz
 from ..network import hardware
 from ..network.symmetry import hash_images
-from ..run import Run, as_run, best_epoch, delete_run, load_run, weights_sha256
+from ..run import (
+    Run,
+    as_run,
+    best_epoch,
+    delete_run,
+    load_pretrained,
+    load_run,
+    weights_sha256,
+)
 from .recipe import RECIPES, Recipe
 from .session import Session
 
+STARTS: dict[Any, Any] = {"pretrained": "galaxy10", "simulated": "simulated"}
 RATES = ("l2", "dropout", "dense_dropout")  # of a recipe, which belong to its network
 # What makes a run this one, and what it ran on.
 IDENTITY = ("recipe", "seed", "split", "origin", "network", "start")
@@ -39,6 +55,7 @@ def train(
     origin: Origin | None = None,
     *,
     out: PathLike,
+    class_names: Sequence[str] | None = None,
     recipe: str | Recipe = "default",
     epochs: int | None = None,
     seed: int = 0,
@@ -54,14 +71,17 @@ def train(
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, 69, 69, 3)
+    images : ndarray of uint8, shape (N, s, s, 3) or (N, s, s, 1)
+        Square, of 32 to 256 pixels; a single channel is repeated.
     labels : ndarray of int, shape (N,)
-        Classes 0 to 9.
+        Classes, from 0.
     origin : Origin, optional
         Of the galaxies, from :func:`galclass.load_data`. Without it the manifest records that they
         came as arrays.
     out : path-like
         The run folder.
+    class_names : sequence of str, optional
+        Names of the classes, two or more. Default: those of `origin`, else ``CLASS_NAMES``.
     recipe : str or Recipe, default "default"
         A name in ``RECIPES`` or a recipe of your own.
     epochs : int, optional
@@ -73,9 +93,12 @@ def train(
         See :func:`galclass.split`.
     precision : {"auto", "float32", "bfloat16", "float16"}
         See :func:`galclass.network.hardware.choose_precision`.
-    start : Run or path-like, optional
-        A finished run whose best weights training starts from (fine-tuning). Default: random
-        weights. None of the test galaxies may be one that it was trained or validated on.
+    start : {"simulated", "pretrained"}, Run or path-like, optional
+        What training starts from (fine-tuning), in place of random weights: the network that comes
+        with galclass and was trained on simulated galaxies alone, the one trained on Galaxy10, or
+        the best weights of a finished run. Layers of another shape, such as the last one for other
+        classes, start from random weights. None of the test galaxies may be one that it was
+        trained or validated on.
     resume : bool, default False
         Resume the run in `out`, if there is one; a finished one is returned as it is.
     overwrite : bool, default False
@@ -119,7 +142,8 @@ def train(
     ('complete', 1)
     """
     out = _check_out(out, start)
-    images, labels, origin = _check_data(images, labels, origin)
+    images, labels, origin = _check_data(images, labels, origin, class_names)
+    start = load_pretrained(STARTS[start]) if isinstance(start, str) and start in STARTS else start
     name, recipe = _check_recipe(recipe, epochs)
     parts, split_of = split_record(labels, split)
     hashes = hash_images(images)
@@ -130,16 +154,20 @@ def train(
         "recipe_name": name,
         "recipe": asdict(recipe),
         "seed": check_integer(seed, "seed", 0),
-        "origin": asdict(origin),
+        "origin": origin.record(),
         "split": split_of,
-        "network": {"classes": len(CLASS_NAMES), **{key: getattr(recipe, key) for key in RATES}},
+        "network": {
+            "input_shape": list(images.shape[1:]),
+            "classes": len(origin.class_names),
+            **{key: getattr(recipe, key) for key in RATES},
+        },
         "start": started,
         "precision": hardware.choose_precision(precision),
         "precision_reason": hardware.explain_precision(precision),
         "device": hardware.describe_device(),
         # Sums are split among them, so that the last bits of the weights depend on their number.
         "threads": hardware.count_threads(),
-        "class_counts": np.bincount(labels, minlength=len(CLASS_NAMES)).tolist(),
+        "class_counts": np.bincount(labels, minlength=len(origin.class_names)).tolist(),
         "versions": hardware.versions(),
     }
     with locked(out), _deterministic(), _told_how_to_resume(out, recipe.epochs):
@@ -166,7 +194,7 @@ def _check_out(out: PathLike, start: Run | PathLike | None) -> Path:
     if not os.fspath(out):
         raise ParameterError(f"out={out!r}, expected the path of a folder")
     path = Path(out).expanduser()
-    if start is not None and as_run(start).path.resolve() == path.resolve():
+    if start is not None and start not in STARTS and as_run(start).path.resolve() == path.resolve():
         raise ParameterError(f"out and start are both {path}; give the new run another folder")
     return path
 
@@ -179,23 +207,28 @@ def _check_recipe(recipe: str | Recipe, epochs: int | None) -> tuple[str, Recipe
     return name, recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
-def _check_data(images: ArrayLike, labels: ArrayLike, origin: Origin | None) -> Dataset:
+def _check_data(
+    images: ArrayLike, labels: ArrayLike, origin: Origin | None, names: Sequence[str] | None
+) -> Dataset:
     """Galaxies to train on; the origin that is given gets their hash and number."""
-    images = check_images(images)
-    labels = check_labels(labels, len(images))
-    if labels.min() == labels.max():
-        raise DataError(f"all galaxies are of class {labels[0]}, expected two classes or more")
     if not isinstance(origin, Origin | None):
         raise ParameterError(f"origin={origin!r}, expected the one that load_data gives, or None")
-    found = Origin.of_arrays(images, labels)
-    origin = replace(origin or found, sha256=found.sha256, galaxies=found.galaxies)
+    if names is None:
+        names = origin.class_names if origin else CLASS_NAMES
+    images = check_images(images)
+    labels = check_labels(labels, len(images), classes=len(check_class_names(names)))
+    if labels.min() == labels.max():
+        raise DataError(f"all galaxies are of class {labels[0]}, expected two classes or more")
+    found = Origin.of_arrays(images, labels, names)
+    known = {name: getattr(found, name) for name in ("sha256", "galaxies", "class_names")}
+    origin = replace(origin or found, **known)
     return Dataset(images, labels, origin)
 
 
 class Start(NamedTuple):
-    """Weights to start from, if any; hashes of what is then seen; and the manifest's record."""
+    """Weights to start from, by path; hashes of what is then seen; and the manifest's record."""
 
-    weights: list[NDArray[np.float32]]
+    weights: dict[str, NDArray[np.float32]]
     seen: NDArray[np.uint64]
     record: dict[str, Any] | None
 
@@ -205,7 +238,7 @@ def _read_start(
 ) -> Start:
     seen = hashes[np.concatenate([parts.train, parts.validation])]
     if run is None:
-        return Start([], np.unique(seen), None)
+        return Start({}, np.unique(seen), None)
     run = as_run(run)
     run.require_complete()
     if leaked := int(np.isin(hashes[parts.test], run.seen).sum()):
@@ -214,10 +247,11 @@ def _read_start(
             f"expected none; give its split ({run.manifest['split']['protocol']!r}) if the "
             "galaxies are the same, else other galaxies"
         )
-    weights = [variable.numpy() for variable in run.load_model().trainable_variables]
+    variables = run.load_model().trainable_variables
+    weights = {variable.path: variable.numpy() for variable in variables}
     keys = ("recipe_name", "seed", "origin", "split", "start")
     record = {key: run.manifest.get(key) for key in keys}
-    record |= {"weights_sha256": weights_sha256(weights)}
+    record |= {"weights_sha256": weights_sha256(weights.values())}
     record |= {"independent": run.is_independent(origin, hashes)}
     if not record["independent"]:
         warnings.warn(

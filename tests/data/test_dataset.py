@@ -48,7 +48,8 @@ def test_files_are_known_by_name_without_folder_and_the_published_one_by_its_has
     write_data(path, Dataset(*images_of_brightness, replace(expected, kind="galaxy10")))
     assert load_data(path).origin == expected
     assert str(expected) == "Galaxies of mine.h5: 100"
-    monkeypatch.setattr(galaxy10, "SHA256", sha256_of_file(path))
+    known = galaxy10.DATASETS["galaxy10"]._replace(sha256=sha256_of_file(path))
+    monkeypatch.setitem(galaxy10.DATASETS, "galaxy10", known)
     monkeypatch.setenv("GALCLASS_DATA", str(path))
     for data in (path, "galaxy10"):
         assert str(load_data(data).origin) == "Galaxy10 SDSS: 100"
@@ -58,7 +59,7 @@ def test_origins_of_bare_arrays_say_so_and_survive_json_and_pickle(simulated):
     origin = Origin.of_arrays(simulated.images, simulated.labels.astype(int))
     assert str(origin) == "Galaxies given as arrays, origin not stated: 12"
     assert origin.sha256 == simulated.origin.sha256
-    assert Origin.from_record(json.loads(json.dumps(asdict(origin)))) == origin
+    assert Origin.from_record(json.loads(json.dumps(origin.record()))) == origin
     assert pickle.loads(pickle.dumps(simulated)).origin == simulated.origin
 
 

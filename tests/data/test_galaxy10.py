@@ -54,7 +54,8 @@ def test_arrays_and_class_names_equal_those_of_astronn(images_of_brightness, tmp
     path = tmp_path / "datasets" / "Galaxy10.h5"
     write_galaxy10(path, *images_of_brightness)
     monkeypatch.setattr(astronn, "astroNN_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(astronn, "filehash", lambda *_, **keywords: galaxy10.SHA256)
+    known = galaxy10.DATASETS["galaxy10"]
+    monkeypatch.setattr(astronn, "filehash", lambda *_, **keywords: known.sha256)
     for theirs, ours in zip(astronn.load_data(), load_galaxy10(path), strict=True):
         np.testing.assert_array_equal(theirs, ours)
         assert theirs.dtype == ours.dtype
@@ -70,7 +71,7 @@ def test_the_file_is_found_where_it_is_and_told_from_others(
     write_galaxy10("mine.h5", *images_of_brightness)
     assert locate_galaxy10() == tmp_path / "mine.h5"
     monkeypatch.delenv("GALCLASS_DATA")
-    monkeypatch.setattr(galaxy10, "fetch_galaxy10", lambda: Path("fetched"))
+    monkeypatch.setattr(galaxy10, "fetch_galaxy10", lambda wanted: Path("fetched"))
     assert locate_galaxy10() == Path("fetched")
     in_astronn = tmp_path / ".astroNN" / "datasets" / "Galaxy10.h5"
     write_galaxy10(in_astronn, *images_of_brightness)
@@ -80,7 +81,8 @@ def test_the_file_is_found_where_it_is_and_told_from_others(
     write_galaxy10(in_data, *images_of_brightness)
     with pytest.raises(DataError, match="is not the published"):
         locate_galaxy10()
-    monkeypatch.setattr(galaxy10, "SHA256", galaxy10.sha256_of_file(in_data))
+    known = galaxy10.DATASETS["galaxy10"]._replace(sha256=galaxy10.sha256_of_file(in_data))
+    monkeypatch.setitem(galaxy10.DATASETS, "galaxy10", known)
     assert locate_galaxy10() == in_data
     in_data.unlink()
     assert locate_galaxy10() == in_astronn

@@ -27,7 +27,7 @@ def test_a_run_is_measured_on_its_own_test_galaxies_and_measuring_writes_nothing
     before = {path: path.stat().st_mtime_ns for path in measured.path.rglob("*")}
     metrics, *arrays = measure(measured, *images_of_brightness)
     assert metrics == measured.metrics
-    np.testing.assert_equal(arrays, [saved, measured.mistakes])
+    np.testing.assert_equal(arrays, [saved, measured.validation, measured.mistakes])
     assert {path: path.stat().st_mtime_ns for path in measured.path.rglob("*")} == before
 
 
@@ -61,7 +61,7 @@ def test_the_temperature_is_that_of_the_averaged_validation_galaxies(
 ):
     images, labels = images_of_brightness
     monkeypatch.setattr("galclass.evaluation.evaluate.FEWEST", 10)
-    metrics, predictions, _ = measure(measured, images, labels)
+    metrics, predictions, *_ = measure(measured, images, labels)
     train, validation, test = split(labels)
     averaged = predict_proba(measured.load_model(), images, validation, symmetric=True)
     temperature = fit_temperature(labels[validation], averaged)

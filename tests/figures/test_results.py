@@ -2,6 +2,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from galclass import (
     build_cnn,
@@ -91,7 +92,7 @@ def test_evidence_turns_with_the_galaxy(galaxies, monkeypatch, element):
 
 def test_predicted_images_have_their_names_and_three_bars(galaxies):
     row = {f"p{c}": 0.73 if c == 3 else 0.03 for c in range(10)} | {"source": "a/$^$\udc80.png"}
-    ax = plot_predictions([row], galaxies.images[:1]).axes[0]
+    ax = plot_predictions(Table([row]), galaxies.images[:1]).axes[0]
     assert ax.get_title(loc="left") == "$^$?.png"
     (bars,) = ax.child_axes
     assert [bar.get_width() for bar in bars.patches] == pytest.approx([73, 3, 3])

@@ -169,7 +169,7 @@ def test_wrong_use_is_refused_before_anything_is_written(model, sources, images,
     pq.write_table(pa.table({"id": [1], "image": ["text"]}), tmp_path / "text.parquet")
     (tmp_path / "cut.parquet").write_bytes((sources / "one.parquet").read_bytes()[:-9])
     (tmp_path / "cut.h5").write_bytes(source.read_bytes()[:999])
-    two = build_cnn(classes=2, filters=((4,),), dense_units=())
+    grey = build_cnn(input_shape=(69, 69, 1), filters=((4,),), dense_units=())
     for error, words, given, settings in [
         (DataError, "no image", made, {}),
         (DataError, "expected a directory", sources / "images" / "g00.png", {}),
@@ -177,7 +177,7 @@ def test_wrong_use_is_refused_before_anything_is_written(model, sources, images,
         (DataError, "Parquet", tmp_path / "cut.parquet", {}),
         (DataError, "damaged|HDF5", tmp_path / "cut.h5", {}),
         (ParameterError, "path", images, {}),
-        (DataError, "10 classes|ten classes", source, {"run": two}),
+        (DataError, "3 channels", source, {"run": grey}),
         (ParameterError, "part_rows=0", source, {"part_rows": 0}),
         (ParameterError, "crop=2", source, {"crop": 2}),
         (ParameterError, "batch_size=0", source, {"batch_size": 0}),

@@ -13,7 +13,7 @@ from galclass.data.galaxy10 import CLASS_NAMES
 from galclass.errors import MissingPackageError, ParameterError, RunError
 from galclass.prediction.table import check_table, to_table, write_table
 
-META = {"network": "mine", "sha256": "ab" * 32, "temperature": 1.5, "crop": None}
+META = {"network": "mine", "temperature": 1.5, "crop": None, "class_names": [*CLASS_NAMES]}
 MEASURED = ("class", "class_name", "probability", "runner_up", "entropy", "p0", "p9")
 SUFFIXES = ["ecsv", "csv", "fits", "parquet", "XML"]
 
@@ -42,9 +42,9 @@ def test_the_columns_say_what_they_hold():
     assert table.colnames == [*first, *(f"p{c}" for c in range(10)), "error"]
     assert (table["class"].dtype, table["p0"].dtype) == (np.uint8, np.float32)
     assert table["class_name"].tolist() == [CLASS_NAMES[0], None, CLASS_NAMES[9]]
-    assert all("CLASS_NAMES" in table[name].description for name in ("class", "runner_up"))
+    assert all("class_names" in table[name].description for name in ("class", "runner_up"))
     assert table.meta == META
-    table = to_table(["a", "b"], np.float32([np.eye(10)[3], np.full(10, 0.1)]), ["", ""], {})
+    table = to_table(["a", "b"], np.float32([np.eye(10)[3], np.full(10, 0.1)]), ["", ""], META)
     np.testing.assert_allclose(table["entropy"], [0, np.log(10)], atol=1e-6)
     assert table["class"][1] != table["runner_up"][1]  # Equally likely, yet two of them.
 

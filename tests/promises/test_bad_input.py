@@ -58,7 +58,8 @@ IMAGE_ROWS = {
     "channels first": (IMAGES.transpose(0, 3, 1, 2), r"transpose\(0, 2, 3, 1\)"),
     "grey": (IMAGES[..., 0], "grey"),
     "four channels": (np.concatenate([IMAGES, IMAGES[..., :1]], -1), r"\(80, 69, 69, 4\)"),
-    "another size": (IMAGES[:, :64, :64], r"\(80, 64, 64, 3\), expected \(N, 69, 69, 3\)"),
+    "too small": (IMAGES[:, :16, :16], r"\(80, 16, 16, 3\), expected \(N, s, s, 3\), s from 32"),
+    "not square": (IMAGES[:, :64], r"\(80, 64, 69, 3\), expected"),
     "one image": (IMAGES[0], r"images\[None\]"),
     "a number": (np.uint8(3), r"\(\), expected"),
     "no image": (IMAGES[:0], "nothing in it"),
@@ -78,7 +79,7 @@ LABEL_ROWS = {
 TAKERS = {
     "images": [check_images],
     "labels": [
-        *(check_labels, split, lambda bad: confusion_matrix(bad, LABELS)),
+        *(check_labels, lambda bad: confusion_matrix(bad, LABELS)),
         lambda bad: compute_metrics(bad, EVEN),
     ],
     "both": [
@@ -158,7 +159,9 @@ OTHER_ROWS = [
     (RunError, "no run folder ~nobody-here", lambda f: load_run("~nobody-here/run")),
     (FileNotFoundError, "no file galaxy 10", lambda f: load_data("galaxy 10")),
     (FileNotFoundError, "no file", lambda f: load_data("/dev/null/x.h5")),
-    (DataError, "directory.*expected", load_data),
+    (DataError, "holds no folder of images, expected", load_data),
+    (DataError, "float64, expected integers", lambda f: split(LABELS / 2)),
+    (DataError, "-1 to 8, expected", lambda f: split(LABELS.astype(int) - 1)),
     (DataError, "no regular file", lambda f: load_galaxy10("/dev/zero")),
     (ParameterError, "expected 'simulated', 'galaxy10'", lambda f: load_data(IMAGES)),
     ((DataError, FileNotFoundError), "a.?.h5", lambda f: load_galaxy10("a\0.h5")),

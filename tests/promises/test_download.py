@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 
 from galclass.data import galaxy10
-from galclass.data.galaxy10 import fetch_galaxy10
+from galclass.data.galaxy10 import DATASETS, fetch_galaxy10
 from galclass.errors import DownloadError
 
 BODY = bytes(range(256)) * 1200
@@ -81,7 +81,7 @@ def fetch(tmp_path, monkeypatch):
     monkeypatch.setattr(galaxy10, "TIMEOUT", 0.3)
 
     def run(*urls, cache=tmp_path / "cache"):
-        return fetch_galaxy10(urls=urls, sha256=SHA256, cache=cache)
+        return fetch_galaxy10(DATASETS["galaxy10"]._replace(urls=urls, sha256=SHA256), cache=cache)
 
     return run
 
@@ -89,8 +89,9 @@ def fetch(tmp_path, monkeypatch):
 def _fetch_elsewhere(server, cache):
     """Fetch in another process, which prints the path."""
     script = (
-        "import sys; from galclass.data.galaxy10 import fetch_galaxy10\n"
-        "print(fetch_galaxy10(urls=[sys.argv[1]], sha256=sys.argv[2], cache=sys.argv[3]))"
+        "import sys; from galclass.data.galaxy10 import DATASETS, fetch_galaxy10\n"
+        "wanted = DATASETS['galaxy10']._replace(urls=[sys.argv[1]], sha256=sys.argv[2])\n"
+        "print(fetch_galaxy10(wanted, cache=sys.argv[3]))"
     )
     command = [sys.executable, "-c", script, server.url, SHA256, cache]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

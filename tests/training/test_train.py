@@ -73,7 +73,7 @@ def test_the_manifest_shows_how_the_run_was_made_and_no_path(images_of_brightnes
         "status": "complete",
         "recipe": asdict(replace(RECIPES["default"], epochs=3)),
         "precision": "float32",
-        "origin": asdict(Origin.of_arrays(*images_of_brightness)),
+        "origin": Origin.of_arrays(*images_of_brightness).record(),
         "class_counts": [10] * 10,
         "start": None,
         "best_epoch": best_epoch(trained.history),
