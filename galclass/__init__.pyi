@@ -13,11 +13,13 @@ from .figures.results import plot_attribution as plot_attribution
 from .figures.results import plot_confusion_matrix as plot_confusion_matrix
 from .figures.results import plot_mistakes as plot_mistakes
 from .figures.results import plot_predictions as plot_predictions
+from .figures.results import plot_purity as plot_purity
 from .figures.results import plot_recall as plot_recall
 from .figures.results import plot_reliability as plot_reliability
 from .figures.results import save_figures as save_figures
 from .figures.training import plot_history as plot_history
 from .network.cnn import build_cnn as build_cnn
+from .prediction.embed import embed as embed
 from .prediction.predict import predict as predict
 from .prediction.survey import predict_survey as predict_survey
 from .run import load_pretrained as load_pretrained

@@ -52,6 +52,7 @@ FORMATS = ".ecsv .csv .fits .parquet .xml"
 PARAMETERS: dict[str, tuple[Any, Any]] = {
     "address": (str | None, Option(None, help="Of Ray. Default: RAY_ADDRESS, or started here.")),
     "beside": (Path | None, Option(None, help="A run on the same galaxies to compare with.")),
+    "catalogue": (Path | None, Option(None, help="Table of image files, or of RA and Dec.")),
     "crop": (float | None, Option(None, help="Fraction of the field to keep. Default: 0.488.")),
     "data": (str, Option("galaxy10", help=DATA)),
     "data:run": (str | None, Option(None, help="The run's galaxies. Default: what it records.")),
@@ -76,6 +77,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "part_rows": (int, Option(1000, min=1, help="Images in a shard.")),
     "position": (str | None, Option(None, help='A galaxy in SDSS: "RA DEC" in degrees, ICRS.')),
     "precision": (Precision, Option("auto", help="Of the network's layers; auto: the fastest.")),
+    "purity": (float | None, Option(None, help="Mark samples of this purity, 0 to 1.")),
     "recipe": (RecipeName, Option("default", help="How the network is trained.")),
     "resume": (bool, Option(False, "--resume", help="Resume an unfinished run.")),
     "run": (Path, Argument(..., help="A run folder.")),
@@ -171,11 +173,14 @@ def train(data: str, **settings: Any) -> None:
 def study(out: Path, data: str, **settings: Any) -> None:
     """Train a recipe with several seeds or folds; a stopped study resumes."""
     from .figures.style import save_figure
-    from .studies import load_study
+    from .prediction.table import write_table
+    from .studies import doubtful_labels, load_study
 
     dataset = _load(data, settings)
     summary = galclass.study(*dataset, out=out, **settings)
     save_figure(galclass.plot_history(load_study(out)), out / "study.png")
+    if settings["folds"]:
+        write_table(doubtful_labels(out), out / "doubtful.ecsv", overwrite=True)
     for key, mean in summary["mean"].items():
         spread = "" if summary["std"][key] is None else f" ± {summary['std'][key]:.4f}"
         echo(f"{key:20s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")
@@ -209,21 +214,33 @@ def verify(run: Path, data: str | None, **columns: str) -> None:
 
 
 @command(
-    app.command(), "images position name run:network out:table figure crop precision overwrite"
+    app.command(),
+    "images catalogue image_column position name run:network out:table figure purity crop "
+    "precision overwrite",
 )
 def predict(out: Path | None, figure: Path | None, overwrite: bool, **settings: Any) -> None:
     """Classify images of galaxies; tables count their classes from 0."""
+    from .data.labelled import read_catalogue
     from .figures.style import check_figure, save_figure
     from .prediction.table import check_table, write_table
 
-    images, position, name = (settings.pop(key) for key in ("images", "position", "name"))
+    images, catalogue, position, name = (
+        settings.pop(key) for key in ("images", "catalogue", "position", "name")
+    )
     for path in filter(None, (out, figure)):
         _check_new(path, overwrite, outside=images)
     if out:
         check_table(out, overwrite=overwrite)
     if figure:
         check_figure(figure)
-    given = _given(images, position, name, listed=figure is not None)
+    if sum(map(bool, (images, catalogue, position, name))) != 1:
+        raise ParameterError("give either images, --catalogue, --position or --name")
+    if catalogue:
+        if figure:
+            raise ParameterError("--figure shows images that are given as such, not --catalogue")
+        given, settings["folder"] = read_catalogue(catalogue), catalogue.parent
+    else:
+        given = _given(images, position, name, listed=figure is not None)
     table = galclass.predict(given, progress=sys.stderr.isatty(), **settings)
     if out:
         write_table(table, out, overwrite=overwrite)
@@ -234,7 +251,8 @@ def predict(out: Path | None, figure: Path | None, overwrite: bool, **settings: 
             print(f"{row['source']}: {row['error']}", file=sys.stderr)
         else:
             number, share = row["class"] + 1, 100 * row["probability"]
-            echo(f"{row['source']}: {number} {row['class_name']}, {share:.1f} %")
+            mark = ", selected" if settings["purity"] and row["selected"] else ""
+            echo(f"{row['source']}: {number} {row['class_name']}, {share:.1f} %{mark}")
     raise typer.Exit(int(all(table["error"])))
 
 
@@ -284,8 +302,6 @@ def _given(images: list[Path], position: str | None, name: str | None, *, listed
     from .data.images import FITS_SUFFIXES, list_images
     from .prediction.sources import is_source
 
-    if (bool(images) + (position is not None) + (name is not None)) != 1:
-        raise ParameterError("give either images, --position or --name")
     if name is not None:
         return [galclass.sdss_cutout(name)]
     if position is not None:

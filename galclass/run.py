@@ -38,6 +38,7 @@ from .data.split import Split, split_record
 from .errors import ParameterError, RunError
 from .files import PathLike, read_json, read_npz, sha256_of_arrays, whole_file
 from .network.calibration import Calibration
+from .network.thresholds import choose_thresholds
 
 if TYPE_CHECKING:
     import keras
@@ -280,6 +281,44 @@ class Run:
                 f"another order; give those of {self.origin.name}"
             )
         return parts
+
+    def thresholds(
+        self, *, purity: float | None = None, completeness: float | None = None
+    ) -> "Table":
+        """Probabilities to cut at, for samples of a purity or a completeness.
+
+        A sample of a class are the galaxies that are predicted to be of it with this probability
+        or more. Thresholds are chosen on the validation galaxies, so that the lower end of the
+        68 % interval (Wilson's) reaches what is asked for; the test galaxies show whether it holds.
+
+        Parameters
+        ----------
+        purity : float, optional
+            Share of a sample that is of the class, 0 to 1: the largest sample that has it.
+        completeness : float, optional
+            Instead, the share of the class that is in the sample: the purest that has it.
+
+        Returns
+        -------
+        astropy.table.Table
+            A row a class: ``class`` (from 0), ``name``, ``threshold`` (masked where there are too
+            few galaxies to promise it), and of the validation and of the test galaxies at or above
+            it ``..._galaxies``, ``..._purity`` with its 95 % interval, ``..._purity_low`` to
+            ``..._purity_high``, and ``..._completeness``.
+
+        Raises
+        ------
+        ParameterError
+            Not one of them between 0 and 1.
+        RunError
+            The run is not evaluated, or by a version that kept no validation galaxies.
+        """
+        validation, test = (
+            (part["labels"], self.calibration.apply(part["probabilities"]))
+            for part in (self.validation, self.predictions)
+        )
+        asked = {"purity": purity, "completeness": completeness}
+        return choose_thresholds(validation, test, self.class_names, **asked)
 
     def summary(self) -> "Table":
         """The test in a table: a row a class, with the overall metrics in ``meta``.

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,11 +11,14 @@ from numpy.typing import ArrayLike
 from . import cluster
 from .data.arrays import check_integer
 from .data.dataset import Origin
-from .errors import ParameterError
+from .errors import ParameterError, RunError
 from .evaluation.evaluate import evaluate
 from .evaluation.metrics import HEADLINE, compute_metrics
 from .files import PathLike, write_json
 from .run import Run, load_run
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 # What train can be given; a study sets the rest.
 SETTINGS = ("class_names", "recipe", "epochs", "split", "precision", "start")
@@ -149,6 +152,50 @@ def load_study(path: PathLike) -> list[Run]:
     named = [re.fullmatch(r"(?:seed|fold)-(\d+)", folder.name) for folder in path.glob("*-*")]
     found = [path / name[0] for name in sorted(filter(None, named), key=lambda name: int(name[1]))]
     return [load_run(folder) for folder in found or [path / "seed-0"]]
+
+
+def doubtful_labels(path: PathLike) -> "Table":
+    """Every galaxy of a study by folds, the one whose label the networks find least likely first.
+
+    Each is judged by the networks that were not trained on it: a galaxy of a fold by the network
+    that was validated on that, one of the test set by all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A study of folds.
+
+    Returns
+    -------
+    astropy.table.Table
+        ``index`` (in the data), ``label``, ``label_name``, ``probability`` (calibrated, of the
+        label), ``predicted`` and ``predicted_name``; classes from 0.
+
+    Raises
+    ------
+    RunError
+        No study, one of seeds, or not finished.
+    """
+    from astropy.table import Table
+
+    runs = load_study(path)
+    protocols = [run.manifest["split"]["protocol"] for run in runs]
+    if protocols != [f"fold-{k}-of-{len(runs)}" for k in range(1, len(runs) + 1)]:
+        raise RunError(f"{path} is a study of {protocols}, expected all folds; see study --folds")
+    parts = [(run.validation, run.calibration) for run in runs]
+    each = [calibration.apply(part["probabilities"]) for part, calibration in parts]
+    tested = [run.calibration.apply(run.predictions["probabilities"]) for run in runs]
+    probabilities = np.concatenate([*each, np.mean(tested, axis=0)])
+    known = [*(part for part, _ in parts), runs[0].predictions]
+    indices, labels = (
+        np.concatenate([part[key] for part in known]) for key in ("indices", "labels")
+    )
+    chosen = probabilities[np.arange(len(labels)), labels]
+    names, predicted = np.array(runs[0].class_names), probabilities.argmax(axis=1)
+    table = Table({"index": indices, "label": labels, "label_name": names[labels]})
+    table["probability"] = chosen.astype(np.float32)
+    table["predicted"], table["predicted_name"] = predicted.astype(np.uint8), names[predicted]
+    return table[np.argsort(chosen, kind="stable")]
 
 
 def summarise(runs: list[Run]) -> dict[str, Any]:

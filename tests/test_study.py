@@ -6,7 +6,7 @@ import pytest
 from galclass import Recipe, study
 from galclass.errors import ParameterError, RunError
 from galclass.evaluation.metrics import compute_metrics
-from galclass.studies import load_study
+from galclass.studies import doubtful_labels, load_study
 
 QUICK = {"recipe": Recipe(epochs=1, batch_size=32), "precision": "float32", "verbose": False}
 
@@ -28,6 +28,8 @@ def test_a_study_reports_the_spread_and_the_ensemble_and_resumes(images_of_brigh
     assert summary["val_accuracy"]["mean"] == pytest.approx(np.mean(best))
     assert summary["ensemble"]["log_loss"] == pytest.approx(expected["log_loss"])
     assert json.loads((tmp_path / "study.json").read_text()) == summary
+    with pytest.raises(RunError, match="expected all folds"):
+        doubtful_labels(tmp_path)
 
 
 @pytest.mark.slow
@@ -38,6 +40,13 @@ def test_a_study_of_folds_records_that_and_is_not_mixed_with_another(
     assert summary["splits"] == ["fold-1-of-2", "fold-2-of-2"]
     assert summary["seeds"] == [0, 0]
     assert [run.path.name for run in load_study(tmp_path)] == ["fold-1", "fold-2"]
+    table = doubtful_labels(tmp_path)
+    assert sorted(table["index"]) == list(range(100))
+    assert (np.diff(table["probability"]) >= 0).all()
+    run = load_study(tmp_path)[1]
+    part, row = run.validation, table[table["index"] == run.validation["indices"][3]][0]
+    expected = run.calibration.apply(part["probabilities"])[3, part["labels"][3]]
+    assert row["probability"] == pytest.approx(expected, rel=1e-5)
     with pytest.raises(ParameterError, match="folds"):
         study(*images_of_brightness, seeds=2, out=tmp_path, **QUICK)
     with pytest.raises(RunError, match=r"resume.*fold-1-of-2"):

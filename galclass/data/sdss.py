@@ -4,6 +4,7 @@ import io
 import json
 from contextlib import suppress
 from pathlib import Path
+from threading import Semaphore
 from time import sleep
 from typing import Any
 from zlib import crc32
@@ -26,6 +27,7 @@ SKYSERVER = "https://skyserver.sdss.org/dr18/SkyServerWS"
 BUSY = (429, 503)
 PAUSES = (1, 2)  # seconds between the three tries of a busy service
 LONGEST_PAUSE = 30
+AT_ONCE = Semaphore(4)  # requests of a process, however many threads there are
 
 
 def sdss_cutout(
@@ -135,7 +137,8 @@ def _get(address: str, asked: dict[str, Any], timeout: float) -> bytes:
     pauses = list(PAUSES)
     while True:
         try:
-            answer = requests.get(address, params=asked, timeout=timeout)
+            with AT_ONCE:
+                answer = requests.get(address, params=asked, timeout=timeout)
             if answer.status_code not in BUSY or not pauses:
                 answer.raise_for_status()
                 return answer.content

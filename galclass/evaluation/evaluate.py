@@ -273,15 +273,16 @@ def _evaluate_others(
 ) -> dict[str, Any]:
     from ..network.probabilities import predict_proba
 
-    images, names = check_images(images, shape=run.image_shape), run.class_names
+    names = run.class_names
+    if isinstance(origin, Origin) and origin.class_names != names:
+        raise DataError(f"classes {origin.class_names}, expected the run's: {names}")
+    images = check_images(images, shape=run.image_shape)
     labels = check_labels(labels, len(images), classes=len(names))
     run.require_complete()
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise ParameterError(f"other={name!r}, expected a name of letters, digits, _ . and -")
     if not isinstance(origin, Origin | None):
         raise ParameterError(f"origin={origin!r}, expected the one that load_data gives, or None")
-    if origin and origin.class_names != names:
-        raise DataError(f"classes {origin.class_names}, expected the run's: {names}")
     found, hashes = Origin.of_arrays(images, labels, names), hash_images(images)
     origin = replace(origin or found, sha256=found.sha256, galaxies=found.galaxies)
     path = run.path / "others" / f"{name}.json"

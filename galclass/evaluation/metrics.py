@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.arrays import Labels, check_labels
 from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
 from ..errors import DataError
+from ..network.thresholds import share_interval
 
 BINS = 15
 # Below this many true galaxies a recall says little; tables and figures mark such classes.
@@ -42,14 +43,6 @@ def confusion_matrix(labels: Labels, predicted: Labels, *, classes: int = 10) ->
     if len(labels) != len(predicted):
         raise DataError(f"{len(labels)} labels but {len(predicted)} predicted; expected one each")
     return metrics.confusion_matrix(labels, predicted, labels=np.arange(classes)).T
-
-
-def share_interval(count: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval (1927, JASA 22, 209) of a share, `count` galaxies of `n`."""
-    from astropy.stats import binom_conf_interval
-
-    low, high = binom_conf_interval(count, n, confidence_level=0.95, interval="wilson")
-    return max(0.0, float(low)), min(1.0, float(high))
 
 
 def compute_metrics(
@@ -225,7 +218,7 @@ def _compose(matrix: NDArray[np.int64], public: bool) -> dict[str, NDArray[np.fl
 
 
 def _share(name: str, count: int, n: int) -> dict[str, Any]:
-    interval = list(share_interval(count, n)) if n else None
+    interval = list(map(float, share_interval(count, n))) if n else None
     return {name: float(count / n) if n else None, f"{name}_interval": interval}
 
 

@@ -193,7 +193,7 @@ def _differences(name: str, recorded: Any, found: Any, tolerance: float = 0.0) -
             return [f"{name}: {recorded.dtype} {recorded.shape}, expected shape {found.shape}"]
         # Not a number differs from all.
         far = ~(np.abs(recorded.astype(float) - found) <= tolerance)
-        rows = int(far.reshape(len(far), -1).any(axis=1).sum())
+        rows = int(far.any(axis=tuple(range(1, far.ndim))).sum())
         return [f"{name}: {rows} of {len(far)} rows differ from what was found"] if rows else []
     if isinstance(recorded, float) and isinstance(found, float):
         same = abs(recorded - found) <= tolerance

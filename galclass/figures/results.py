@@ -20,10 +20,11 @@ from ..data.images import ImageLike, iter_prepared
 from ..data.simulate import simulate_galaxy10
 from ..errors import DataError, ParameterError
 from ..evaluation.evaluate import write_results
-from ..evaluation.metrics import FEW, compute_calibration, reliability, share_interval
+from ..evaluation.metrics import FEW, compute_calibration, reliability
 from ..files import PathLike
 from ..network.calibration import Calibration
 from ..network.symmetry import hash_images
+from ..network.thresholds import sample_curve, share_interval
 from ..run import Run, as_run, load_pretrained
 from .data import plot_class_counts, plot_examples
 from .style import (
@@ -242,6 +243,57 @@ def plot_reliability(run: Run, *, size: Size = "page", fig: Figure | None = None
         for ax in (curves, counts):
             ax.set_xlabel("confidence (%)")
         figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+def plot_purity(run: Run, *, size: Size = "page", fig: Figure | None = None) -> Figure:
+    """Show purity and completeness of each class's sample against the probability to cut at.
+
+    Parameters
+    ----------
+    run : Run
+        Evaluated.
+    size, fig
+        As in :func:`plot_reliability`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel a class: of its test galaxies that are predicted to be of it with this probability
+        or more; see :meth:`galclass.run.Run.thresholds`.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> galclass.plot_purity(run).savefig("purity.png")
+    """
+    labels, names = run.predictions["labels"], run.class_names
+    probabilities = run.calibration.apply(run.predictions["probabilities"])
+    columns = min(5 if size == "page" else 2, len(names))
+    rows = -(-len(names) // columns)
+    with canvas(
+        size, 0.8 * rows / max(columns, 3), 3 * rows + 5, origin=run.origin, on=fig
+    ) as figure:
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for c, ax in enumerate(axes.flat):
+            if c >= len(names):
+                ax.set_axis_off()
+                continue
+            curve = sample_curve(labels, probabilities, c)
+            shown = curve["galaxies"] >= FEW
+            for key, colour, dashes in (("purity", BLUE, "-"), ("completeness", ORANGE, "--")):
+                values = [100 * curve[name][shown] for name in ("threshold", key)]
+                ax.plot(*values, dashes, color=colour, label=key)
+            if not shown.any():
+                ax.text(50, 50, f"fewer than {FEW}", ha="center", color=GREY, size=SMALL)
+            ax.set_title(class_label(c, names), size=SMALL, loc="left", parse_math=False)
+            ax.set(xlim=(0, 101), ylim=(0, 103))
+            ax.grid()
+        figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+        figure.supylabel("share (%)", size="medium")
+        for ax in axes[-1]:
+            ax.set_xlabel("threshold (%)")
     return figure
 
 
@@ -520,7 +572,8 @@ def save_figures(
         "examples": plot_examples(*kept, size=size),
         "class_counts": plot_class_counts(labels, run.origin, size=size),
     }
-    for plot in (plot_history, plot_confusion_matrix, plot_recall, plot_reliability):
+    plots = (plot_history, plot_confusion_matrix, plot_recall, plot_reliability, plot_purity)
+    for plot in plots:
         figures[plot.__name__.removeprefix("plot_")] = plot(run, size=size)
     if beside is not None:
         figures["comparison"] = plot_history([as_run(beside), run], size=size)

@@ -3,20 +3,30 @@
 import itertools
 import os
 from collections.abc import Iterable, Sized
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
 from ..data.arrays import check_images, check_integer, check_symmetric
 from ..data.galaxy10 import CLASS_NAMES
-from ..data.images import ImageLike, Prepared, check_crop, iter_prepared, list_images
-from ..errors import DataError, RunError
+from ..data.images import (
+    ImageLike,
+    Prepared,
+    check_crop,
+    iter_prepared,
+    list_images,
+    prepare_named,
+)
+from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike, sha256_of_file
 from ..network.calibration import Calibration
 from ..run import Run, as_run, load_pretrained, weights_sha256
+from .catalogue import check_columns, join, list_rows
 from .sources import count_rows, is_source, iter_part, list_parts
-from .table import to_table
+from .table import columns_of, to_table
 
 if TYPE_CHECKING:
     import keras
@@ -43,9 +53,12 @@ class Network(NamedTuple):
 
 
 def predict(
-    images: ImageLike | Iterable[ImageLike],
+    images: "ImageLike | Iterable[ImageLike] | Table",
     *,
     run: AnyNetwork = None,
+    purity: float | None = None,
+    image_column: str = "image",
+    folder: PathLike | None = None,
     symmetric: "Symmetric | None" = None,
     precision: "Precision" = "auto",
     crop: float | None = None,
@@ -56,15 +69,22 @@ def predict(
 
     Parameters
     ----------
-    images : str, path-like, sequence or iterator of images, or ndarray of uint8
+    images : str, path-like, sequence or iterator of images, ndarray of uint8, or Table
         An image or a directory of them, or any number in any form that :func:`galclass.prepare`
         takes. Images of the size of the network's (69 x 69 of the pretrained one) are taken as
         they are. Or the path of a Parquet file
         with encoded images or of an HDF5 file in Galaxy10's layout, as for
-        :func:`galclass.predict_survey`.
+        :func:`galclass.predict_survey`. Or a catalogue: an astropy table with a column of image
+        files, or with columns ``ra`` and ``dec`` (ICRS, degrees or with a unit), for whose rows
+        :func:`galclass.sdss_cutout` fetches the images.
     run : Run, str, path-like or keras.Model, optional
         A run or the path of its folder, whose calibration is applied; or a network of your own for
         raw, square uint8 images. Default: the pretrained network.
+    purity : float, optional
+        Mark the galaxies of samples of this purity, 0 to 1, see
+        :meth:`galclass.run.Run.thresholds`.
+    image_column, folder : str and path-like, optional
+        Of a catalogue: its column of image files, and what their names are relative to.
     symmetric : bool or "unsure", optional
         Average the probabilities over the eight symmetries of each image, of none, or only where
         one pass is less than 90 % sure of the class. Default: "unsure" where the run's recipe has
@@ -88,8 +108,10 @@ def predict(
         (float32, nats), ``p0``, ``p1`` ... (float32, probability of each class) and ``error``
         (str). The entropy is H = -sum_c p_c ln p_c (Shannon 1948): 0 when certain, ln 10 = 2.303
         when ten are equally likely. An image that cannot be read has its reason in ``error``,
-        elsewhere empty, and all else but its ``source`` masked. ``meta`` holds the network's name
-        and hash, the names of the classes, version and settings.
+        elsewhere empty, and all else but its ``source`` masked. With `purity`, ``selected`` (bool):
+        whether the galaxy is in the sample of its class. Of a catalogue, its own columns come
+        first, with their units and masks. ``meta`` holds the network's name and hash, the names of
+        the classes, version and settings.
 
     Raises
     ------
@@ -97,7 +119,8 @@ def predict(
         `images` is a path that does not exist or a directory without images, or there is no
         image; or the network is none for raw uint8 images.
     ParameterError
-        A number is out of range, or the precision unknown.
+        A number is out of range, or the precision unknown; or `purity` is asked of a network of
+        your own, or with `symmetric`, for which the run's thresholds do not hold.
     RunError
         The run folder or its weights cannot be read.
 
@@ -121,7 +144,13 @@ def predict(
     2
     """
     batch_size, crop = check_integer(batch_size, "batch_size", 1), check_crop(crop)
-    if isinstance(images, str | os.PathLike) and is_source(images):
+    if purity is not None and (is_model(run) or symmetric is not None):
+        raise ParameterError("purity needs the thresholds of a run; leave `symmetric` to it")
+    catalogue = images if hasattr(images, "colnames") else None
+    if catalogue is not None:
+        rows = list_rows(catalogue, image_column, None if folder is None else Path(folder))
+        listed, total = rows, len(rows)
+    elif isinstance(images, str | os.PathLike) and is_source(images):
         parts = list_parts(images)
         listed, total = None, count_rows(parts)
     else:
@@ -131,12 +160,29 @@ def predict(
             listed = check_images(listed, shape=(*listed.shape[1:3], 3))
     network = load_network(run, symmetric=symmetric, precision=precision)
     network.record["crop"] = crop
-    if listed is None:
+    prepared: Iterable[Prepared]
+    if catalogue is not None:
+        check_columns(catalogue, columns_of(network.record))
+        prepared = prepare_named(rows, crop=crop, size=network.size)
+    elif listed is None:
         each = (iter_part(part, crop=crop, size=network.size) for part in parts)
-        prepared: Iterable[Prepared] = itertools.chain.from_iterable(each)
+        prepared = itertools.chain.from_iterable(each)
     else:
         prepared = iter_prepared(listed, crop=crop, size=network.size)
-    return classify(network, prepared, batch_size=batch_size, total=total, progress=progress)
+    cuts = None if purity is None else _cuts(run, purity)
+    table = classify(network, prepared, batch_size=batch_size, total=total, progress=progress)
+    if cuts is not None:
+        classes = np.ma.filled(table["class"], 0)
+        table["selected"] = np.ma.filled(table["probability"], 0) >= cuts[classes]
+        table["selected"].description = f"in the sample of its class of purity {purity}"
+        table.meta["purity"] = purity
+    return table if catalogue is None else join(catalogue, table)
+
+
+def _cuts(run: Any, purity: float) -> NDArray[np.float64]:
+    """The least probability of each class's sample; more than 1 where there is none."""
+    chosen = load_pretrained() if run is None else as_run(run)
+    return np.ma.filled(np.ma.asarray(chosen.thresholds(purity=purity)["threshold"], float), 2)
 
 
 def classify(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 SUFFIXES = (".ecsv", ".csv", ".fits", ".parquet", ".xml")
+# What a column of this name is, in the words of the IVOA (UCD1+ 1.5), where it does not say itself.
+UCDS = {"id": "meta.id", "ra": "pos.eq.ra", "dec": "pos.eq.dec"}
 # Marks a class that is not there where a format has no nulls; astropy's own, 63, is less clear.
 NO_CLASS = 255
 
@@ -52,6 +54,11 @@ def to_table(
     # As words: VOTable and FITS know no unit for nats.
     table["entropy"].description = "Shannon entropy of p0, p1 ..., nats"
     return table
+
+
+def columns_of(meta: dict[str, Any]) -> list[str]:
+    """Names of the columns that the predictions of a network add."""
+    return to_table(["x"], np.ones((1, len(meta["class_names"])), np.float32), [""], meta).colnames
 
 
 def _names(sources: Sequence[Any]) -> NDArray[Any]:
@@ -131,15 +138,16 @@ def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> N
 
 def _write_text(table: "Table", path: Path) -> None:
     table.write(path, format=f"ascii.{path.suffix.lower()[1:]}")
-    head, names, rows = path.read_text(encoding="utf-8").partition("\nsource")
+    lines = path.read_text(encoding="utf-8").split("\n")
+    header = next(i for i, line in enumerate(lines) if not line.startswith("#"))
     # A name that begins with # would be read as a comment.
-    rows = re.sub(r"^(#[^ ,\n]*)", r'"\1"', rows, flags=re.M)
-    path.write_text(head + names + rows, encoding="utf-8")
+    rows = [re.sub(r"^(#[^ ,]*)", r'"\1"', line) for line in lines[header + 1 :]]
+    path.write_text("\n".join(lines[: header + 1] + rows), encoding="utf-8")
 
 
 def _write_fits(table: "Table", path: Path) -> None:
     table = table.copy()  # Text is ASCII in FITS, metadata are not nested.
-    table.meta = {"GALCLASS": json.dumps(table.meta)}
+    table.meta = {"GALCLASS": json.dumps(table.meta, default=str)}
     for name in table.colnames:
         if table[name].dtype.kind == "U":
             text = np.ma.filled(table[name], "")
@@ -155,8 +163,10 @@ def _write_votable(table: "Table", path: Path) -> None:
         if table[name].dtype == np.uint64:  # VOTable has none.
             table[name] = table[name].astype(str)
     document = from_table(table)
+    for field in document.get_first_table().fields:
+        field.ucd = field.ucd or UCDS.get(field.name.lower())
     # Not as a description, which is wrapped, within a hash too.
-    info = tree.Info(name="galclass", value=json.dumps(table.meta))
+    info = tree.Info(name="galclass", value=json.dumps(table.meta, default=str))
     document.get_first_table().infos.append(info)
     document.to_xml(str(path))
 
@@ -166,7 +176,9 @@ def _write_parquet(table: "Table", path: Path) -> None:
     import pyarrow.parquet as pq
 
     # Not by astropy, which writes masks as further columns.
-    columns, meta = {}, {"galclass": json.dumps(table.meta)}
+    units = {name: str(table[name].unit) for name in table.colnames if table[name].info.unit}
+    columns, meta = {}, {"galclass": json.dumps(table.meta, default=str)}
+    meta |= {"units": json.dumps(units)} if units else {}
     for name in table.colnames:
         values = np.ma.asarray(table[name])
         columns[name] = pa.array(values.data, mask=np.ma.getmaskarray(values))

@@ -77,7 +77,7 @@ for size in ("page", "column"):
     for size, vector in (("page", ".svg"), ("column", ".pdf")):
         first = sorted((plotted[1] / size).iterdir())
         assert {path.suffix for path in first} == {".png", vector}
-        assert len(first) == 2 * 7
+        assert len(first) == 2 * 8
         for path in first:
             assert path.read_bytes() == (tmp_path / size / path.name).read_bytes(), path
 

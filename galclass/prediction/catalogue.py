@@ -1,0 +1,85 @@
+"""Catalogues: their images in, their rows with the classes out."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.sdss import sdss_cutout
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+
+def list_rows(
+    catalogue: "Table", image_column: str, folder: Path | None
+) -> list[tuple[str, Path | DataError | Callable[[], Path]]]:
+    """A name and an image for each row, or what fetches it, or why there is none.
+
+    Parameters
+    ----------
+    catalogue : astropy.table.Table
+        With a column of image files; or, without it, with ``ra`` and ``dec``, in degrees or with a
+        unit, for the cutouts of SDSS.
+    image_column : str
+    folder : pathlib.Path, optional
+        What the files' names are relative to. Default: the working directory.
+
+    Raises
+    ------
+    DataError
+        No such columns, or no row.
+    """
+    names = {name.lower(): name for name in catalogue.colnames}
+    if not len(catalogue):
+        raise DataError("the catalogue has no row, expected at least one")
+    if image_column in catalogue.colnames:
+        return [_file(row, value, folder) for row, value in enumerate(catalogue[image_column])]
+    if not {"ra", "dec"} <= names.keys():
+        found = f"columns {catalogue.colnames}"
+        raise DataError(f"{found}, expected {image_column!r} with image files, or ra and dec")
+    positions = [_degrees(catalogue[names[name]]) for name in ("ra", "dec")]
+    return [_position(row, *position) for row, position in enumerate(zip(*positions, strict=True))]
+
+
+def _file(row: int, value: Any, folder: Path | None) -> tuple[str, Path | DataError]:
+    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if np.ma.is_masked(value) or not str(value).strip():
+        return f"row {row}", DataError("no image file is named, expected one")
+    path = Path(str(value).strip()).expanduser()
+    return str(value).strip(), path if folder is None else folder / path
+
+
+def _degrees(column: Any) -> list[float]:
+    from astropy import units
+
+    values = np.ma.filled(np.ma.asarray(getattr(column, "value", column), float), np.nan)
+    try:
+        return units.Quantity(values, column.unit or units.deg).to_value(units.deg).tolist()
+    except units.UnitConversionError as error:
+        raise DataError(f"{column.info.name} in {column.unit}, expected degrees") from error
+
+
+def _position(row: int, ra: float, dec: float) -> tuple[str, Any]:
+    name = f"row {row}, RA {ra:.5f}, Dec {dec:+.5f}"
+    if not (0 <= ra <= 360 and -90 <= dec <= 90):
+        return name, DataError("expected RA 0 to 360 and Dec -90 to 90 degrees")
+    return name, partial(sdss_cutout, ra, dec)
+
+
+def join(catalogue: "Table", classes: "Table") -> "Table":
+    """The catalogue's rows with the columns of their classes, each with all its metadata."""
+    joined = catalogue.copy()
+    for name in classes.colnames:
+        joined[name] = classes[name]
+    joined.meta = {**catalogue.meta, **classes.meta}
+    return joined
+
+
+def check_columns(catalogue: "Table", added: list[str]) -> None:
+    """Refuse a catalogue, before the work, that has columns of the names to be added."""
+    if taken := [name for name in catalogue.colnames if name in added]:
+        raise DataError(f"the catalogue has columns {taken}, which are added; rename them first")

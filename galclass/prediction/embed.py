@@ -1,0 +1,66 @@
+"""Images as the numbers that the network tells classes from."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.images import ImageLike, check_crop, iter_prepared
+from ..errors import DataError
+from .predict import AnyNetwork, load_network
+
+
+def embed(
+    images: ImageLike | Iterable[ImageLike], *, run: AnyNetwork = None, crop: float | None = None
+) -> NDArray[np.float32]:
+    """The output of the last dense layer before the classes: alike for galaxies that look alike.
+
+    Parameters
+    ----------
+    images, run, crop
+        As for :func:`galclass.predict`. Images are taken as they are, without their symmetries.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 60)
+        From -1 to 1, of tanh, for the published network; in float32 precision.
+
+    Raises
+    ------
+    DataError, FileNotFoundError
+        An image cannot be read, or the network has no dense layer before its last one.
+    ParameterError, RunError
+        As for :func:`galclass.predict`.
+
+    Examples
+    --------
+    The galaxies most like the first one:
+
+    >>> import galclass
+    >>> from sklearn.neighbors import NearestNeighbors
+    >>> images, labels = galclass.simulate_galaxy10(50)
+    >>> features = galclass.embed(images)
+    >>> features.shape
+    (50, 60)
+    >>> neighbours = NearestNeighbors(n_neighbors=6).fit(features)
+    >>> distances, indices = neighbours.kneighbors(features[:1])
+    >>> int(indices[0, 0])
+    0
+    """
+    from ..network._tensorflow import keras
+    from ..network.probabilities import predict_proba
+
+    crop = check_crop(crop)
+    network = load_network(run, precision="float32")
+    dense = [layer for layer in network.model.layers if isinstance(layer, keras.layers.Dense)]
+    if len(dense) < 2:
+        raise DataError(f"{network.model.name!r} has {len(dense)} dense layers, expected 2 or more")
+    model = keras.Model(network.model.inputs, dense[-2].output)
+    prepared = []
+    for _, image, error in iter_prepared(images, crop=crop, size=network.size):
+        if error:
+            raise error
+        prepared.append(image)
+    if not prepared:
+        raise DataError("no image given, expected at least one")
+    return predict_proba(model, np.stack(prepared))
