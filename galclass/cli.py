@@ -35,7 +35,7 @@ def _version(shown: bool) -> None:
         raise typer.Exit
 
 
-RecipeName: TypeAlias = Literal["default", "published", "quick"]
+RecipeName: TypeAlias = Literal["default", "published", "few", "quick"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 Protocol: TypeAlias = Literal["stratified", "published"]
 IMAGES = (

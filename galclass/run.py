@@ -8,6 +8,7 @@
 ``checkpoint/``       what resuming needs, while training is unfinished
 ``examples.npz``      a few training images, for the figures
 ``seen.npz``          hashes of the images that it, or what it started from, was trained with
+``usual.npz``         what :func:`galclass.network.unusual.rank_unusual` needs of them
 ``predictions.npz``   test indices, true labels, probabilities
 ``validation.npz``    the same of the validation galaxies
 ``metrics.json``      what they amount to, and the calibration of the probabilities
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
 WEIGHTS = "model.weights.h5"  # as Keras names them in its archive
 FILES = (
     *("README.md", "history.csv", "model.keras", "last.keras", "checkpoint", "examples.npz"),
-    *("seen.npz", "predictions.npz", "validation.npz", "metrics.json", "mistakes.npz"),
-    *("figures", "others"),
+    *("seen.npz", "usual.npz", "predictions.npz", "validation.npz", "metrics.json"),
+    *("mistakes.npz", "figures", "others"),
 )
 MEASURED = ("metrics", "predictions", "validation", "mistakes")
 PRETRAINED = {"galaxy10": "pretrained", "simulated": "pretrained_simulated"}
@@ -120,6 +121,13 @@ class Run:
         """
         hint = "training again (galclass train --overwrite), which older versions did not"
         return read_npz(self.path / "seen.npz", "hashes", hint=hint)["hashes"]
+
+    @cached_property
+    def usual(self) -> dict[str, NDArray[np.float64]] | None:
+        """dict of ndarray : what unusual images are told by; None of older versions' runs."""
+        path = self.path / "usual.npz"
+        names = ("mean", "inverse", "distances")
+        return read_npz(path, *names, hint="galclass train") if path.exists() else None
 
     def is_independent(self, origin: Origin, hashes: NDArray[np.uint64]) -> bool:
         """Whether galaxies are others than the run's, as far as names and hashes tell.

@@ -95,7 +95,17 @@ def simulated_run(made_once):
         out = folder / "simulated"
         evaluate(train(*data, out=out, epochs=1, precision="float32", verbose=False), *data)
         write_data(folder / "Galaxy10.h5", data)
-        Image.fromarray(data.images[0]).resize((424, 424)).save(folder / "image.jpg")
+        image = Image.new("RGB", (424, 424), (6, 5, 4))  # Of which the middle half becomes the galaxy again.
+        image.paste(Image.fromarray(data.images[0]).resize((207, 207)), (108, 108))
+        image.save(folder / "image.jpg")
+        rows = ["file,kind"]
+        for number, pixels in enumerate(data.images[:90]):
+            kind = ("disk", "smooth", "spiral")[number % 3]
+            path = folder / "galaxies" / kind / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+            rows.append(f"{path.relative_to(folder)},{kind}")
+        (folder / "catalogue.csv").write_text("\n".join(rows) + "\n")
 
     return made_once("newcomer", make) / "simulated"
 
@@ -111,7 +121,9 @@ def newcomer(simulated_run, tmp_path, monkeypatch):
         shutil.copytree(simulated_run, tmp_path / "runs" / name, copy_function=os.link)
     for name in ("Galaxy10.h5", "Galaxy10_subset.h5"):
         os.link(simulated_run.parent / "Galaxy10.h5", tmp_path / name)
-    os.link(simulated_run.parent / "image.jpg", tmp_path / "image.jpg")
+    for name in ("image.jpg", "catalogue.csv"):
+        os.link(simulated_run.parent / name, tmp_path / name)
+    shutil.copytree(simulated_run.parent / "galaxies", tmp_path / "galaxies", copy_function=os.link)
     rows = b'[{"Rows": [{"ra": 202.47, "dec": 47.195, "petroR90_r": 100.0}]}]'
     cutout = (tmp_path / "image.jpg").read_bytes()
     monkeypatch.setattr(

@@ -14,6 +14,8 @@ from galclass import cli
 from galclass.data.galaxy10 import write_galaxy10
 from galclass.errors import DataError
 
+UNLIKE = pytest.mark.filterwarnings("ignore:.* unlike those of the training")
+
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
@@ -72,6 +74,7 @@ def test_help_is_shown_where_it_is_needed(command, capsys, line):
     assert ("Usage" in shown.out, shown.err) == (True, "")
 
 
+@UNLIKE
 def test_images_are_classified_offline_into_a_table_and_a_figure(
     command, capsys, images_of_brightness, tmp_path
 ):
@@ -106,6 +109,7 @@ def test_predict_computes_a_run_in_the_precision_asked_for(command, monkeypatch,
     load.assert_called_once_with(precision="bfloat16")
 
 
+@UNLIKE
 def test_a_source_is_classified_in_shards_or_in_one_table(
     command, capsys, images_of_brightness, trained, tmp_path
 ):

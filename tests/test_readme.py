@@ -14,6 +14,7 @@ from galclass import cli
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/cluster.md", "docs/results.md")
+NAMES += ("docs/own-data.md",)
 DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 README = DOCUMENTS["README.md"]
 # What is not run: this checkout and what runs this.

@@ -68,6 +68,8 @@ def pack(
     write_json(out / "manifest.json", {**manifest, "note": note} if note else manifest)
     shutil.copyfile(run.path / "history.csv", out / "history.csv")
     write_npz(out / "seen.npz", hashes=seen)
+    if run.usual is not None:
+        write_npz(out / "usual.npz", **run.usual)
     packed = load_run(out)
     measured = measure(packed, images, labels)
     write_npz(out / "predictions.npz", **measured.predictions)

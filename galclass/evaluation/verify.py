@@ -10,6 +10,7 @@ from ..data.split import split_record
 from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike
 from ..network.symmetry import hash_images
+from ..network.unusual import fit_usual
 from ..run import Run, as_run, best_epoch, weights_sha256
 from .evaluate import find_mistakes, measure
 from .metrics import compute_metrics
@@ -35,9 +36,9 @@ def verify(run: Run | PathLike, data: PathLike | None = None, **columns: Any) ->
 
     Compared are the galaxies, by their sha256; every entry of ``manifest.json`` that they, the
     weights and the history determine; every entry of ``metrics.json``, ``predictions.npz``,
-    ``validation.npz``, ``mistakes.npz`` and ``examples.npz``, computed anew, within 1e-4 where it
-    depends on probabilities; and in ``history.csv`` the columns, the numbering and the validation
-    loss and accuracy of the best and of the last epoch. Nothing is written.
+    ``validation.npz``, ``mistakes.npz``, ``usual.npz`` and ``examples.npz``, computed anew, within
+    1e-4 where it depends on probabilities; and in ``history.csv`` the columns, the numbering and
+    the validation loss and accuracy of the best and of the last epoch. Nothing is written.
 
     It finds what was damaged, mixed up or edited by hand, but it is no proof of how a run was made.
     It cannot know what is in :data:`UNKNOWABLE`: most of the recipe, the seed, versions, device,
@@ -158,12 +159,17 @@ def _check_epochs(run: Run, images: Images, labels: Labels, _: Origin) -> list[s
 
 
 def _check_results(run: Run, images: Images, labels: Labels, _: Origin) -> list[str]:
-    saved = run.predictions
+    saved, lines = run.predictions, list[str]()
     train, validated, _ = run.split(images, labels)
     own = np.unique(hash_images(images)[np.concatenate([train, validated])])
     seen = np.intersect1d(run.seen, own) if run.manifest.get("start") else run.seen
+    if run.usual is not None:
+        for name, found in fit_usual(images[train], images[validated]).items():
+            # Of nearly dependent numbers, the last bits decide some digits.
+            off = 1e-3 * np.abs(found).max()
+            lines += _differences(f"usual.npz, {name}", run.usual[name], found, off)
     metrics, predictions, validation, mistakes = measure(run, images, labels)
-    lines = _differences("predictions.npz", saved, predictions, TOLERANCE)
+    lines += _differences("predictions.npz", saved, predictions, TOLERANCE)
     lines += _differences("validation.npz", run.validation, validation, TOLERANCE)
     if not run.manifest.get("packed"):
         # Of near ties among the saved probabilities, which comes first depends on the last bits.

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import warnings
 from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
@@ -23,6 +24,7 @@ from ..data.images import (
 from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike, sha256_of_file
 from ..network.calibration import Calibration
+from ..network.unusual import rank_unusual
 from ..run import Run, as_run, load_pretrained, weights_sha256
 from .catalogue import check_columns, join, list_rows
 from .sources import count_rows, is_source, iter_part, list_parts
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from ..network.hardware import Precision
     from ..network.probabilities import Symmetric
 
+UNUSUAL = 0.99  # of unseen galaxies of Galaxy10, 0.8 % are beyond it (docs/results.md)
+MANY = 0.05
 AnyNetwork: TypeAlias = "Run | PathLike | keras.Model | None"
 
 
@@ -45,6 +49,7 @@ class Network(NamedTuple):
     calibration: Calibration
     symmetric: "Symmetric"
     record: dict[str, Any]
+    usual: dict[str, NDArray[np.float64]] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -105,13 +110,15 @@ def predict(
         A row an image, in order: ``source`` (str, the path or ``"image 0"`` ..., or the integer
         ``id`` of a Parquet file), ``class`` (uint8, from 0), ``class_name`` (str), ``probability``
         (float32) of the class, ``runner_up`` (uint8, the second most probable class), ``entropy``
-        (float32, nats), ``p0``, ``p1`` ... (float32, probability of each class) and ``error``
-        (str). The entropy is H = -sum_c p_c ln p_c (Shannon 1948): 0 when certain, ln 10 = 2.303
-        when ten are equally likely. An image that cannot be read has its reason in ``error``,
-        elsewhere empty, and all else but its ``source`` masked. With `purity`, ``selected`` (bool):
-        whether the galaxy is in the sample of its class. Of a catalogue, its own columns come
-        first, with their units and masks. ``meta`` holds the network's name and hash, the names of
-        the classes, version and settings.
+        (float32, nats), ``p0``, ``p1`` ... (float32, probability of each class), ``unusual``
+        (float32, of a run: the share of its validation images that are nearer to those of its
+        training, see :mod:`galclass.network.unusual`) and ``error`` (str). The entropy is
+        H = -sum_c p_c ln p_c (Shannon 1948): 0 when certain, ln 10 = 2.303 when ten are equally
+        likely. An image that cannot be read has its reason in ``error``, elsewhere empty, and all
+        else but its ``source`` masked. With `purity`, ``selected`` (bool): whether the galaxy is
+        in the sample of its class. Of a catalogue, its own columns come first, with their units
+        and masks. ``meta`` holds the network's name and hash, the names of the classes, version
+        and settings.
 
     Raises
     ------
@@ -124,6 +131,11 @@ def predict(
     RunError
         The run folder or its weights cannot be read.
 
+    Warns
+    -----
+    UserWarning
+        More than 5 % of the images are beyond 0.99 in ``unusual``.
+
     Examples
     --------
     Images in files, with the pretrained network:
@@ -131,8 +143,8 @@ def predict(
     >>> from PIL import Image
     >>> import galclass
     >>> images, labels = galclass.simulate_galaxy10(2)
-    >>> Image.fromarray(images[0]).resize((424, 424)).save("one.png")
-    >>> Image.fromarray(images[1]).resize((424, 424)).save("two.png")
+    >>> Image.fromarray(images[0]).save("one.png")
+    >>> Image.fromarray(images[1]).save("two.png")
     >>> table = galclass.predict(["one.png", "two.png"])
     >>> print(table["source"][0], table["class_name"][0])
     one.png ...
@@ -201,7 +213,7 @@ def classify(
     prepared = iter(prepared)
     sources: list[Any] = []
     errors: list[str] = []
-    found = []
+    found, strange = [], []
     with tqdm(total=total, unit="image", disable=not progress) as bar:
         while batch := list(itertools.islice(prepared, batch_size)):
             names, images, problems = zip(*batch, strict=True)
@@ -209,15 +221,26 @@ def classify(
             errors += ["" if problem is None else str(problem) for problem in problems]
             good = [i for i, image in enumerate(images) if image is not None]
             rows = np.full((len(batch), network.model.output_shape[1]), np.nan, np.float32)
+            ranks = np.full(len(batch), np.nan, np.float32)
             if good:
                 stacked = np.stack([images[i] for i in good])
                 raw = predict_proba(network.model, stacked, symmetric=network.symmetric)
                 rows[good] = network.calibration.apply(raw)
+                if network.usual is not None:
+                    ranks[good] = rank_unusual(network.usual, stacked)
             found.append(rows)
+            strange.append(ranks)
             bar.update(len(batch))
     if not found:
         raise DataError("no image given, expected at least one")
-    return to_table(sources, np.concatenate(found), errors, network.record)
+    unusual = None if network.usual is None else np.concatenate(strange)
+    if unusual is not None and (many := int((unusual > UNUSUAL).sum())) > MANY * len(unusual):
+        warnings.warn(
+            f"{many:,} of {len(unusual):,} images are unlike those of the training (unusual beyond "
+            f"{UNUSUAL}): another scale, survey or stretch, or no galaxy? See the column unusual",
+            stacklevel=3,
+        )
+    return to_table(sources, np.concatenate(found), errors, network.record, unusual)
 
 
 def load_network(
@@ -232,7 +255,7 @@ def load_network(
     found = load_pretrained() if run is None else as_run(run)
     record["precision"] = choose_precision(precision)
     model = found.load_model(precision=record["precision"])
-    return Network(model, found.calibration, record["symmetric"], record)
+    return Network(model, found.calibration, record["symmetric"], record, found.usual)
 
 
 def is_model(run: AnyNetwork) -> "TypeGuard[keras.Model]":

@@ -28,6 +28,7 @@ def to_table(
     probabilities: NDArray[np.float32],
     errors: Sequence[str],
     meta: dict[str, Any],
+    unusual: NDArray[np.float32] | None = None,
 ) -> "Table":
     """The table that :func:`galclass.predict` returns; NaN probabilities are masked rows."""
     from astropy.table import MaskedColumn, Table
@@ -43,6 +44,7 @@ def to_table(
         "entropy": entr(np.float64(probabilities)).sum(axis=1).astype(np.float32),
         **{f"p{c}": probabilities[:, c] for c in range(len(class_names))},
     }
+    measured |= {} if unusual is None else {"unusual": unusual}
     table = Table({"source": _names(sources)}, meta=meta)
     for name, values in measured.items():
         fill = NO_CLASS if values.dtype == np.uint8 else None
@@ -51,6 +53,8 @@ def to_table(
     table["error"] = np.array([_escaped(error) for error in errors], str)
     for name in ("class", "runner_up"):
         table[name].description = "from 0, index into class_names; figures count from 1"
+    if unusual is not None:
+        table["unusual"].description = "share of validation images that are more usual, 0 to 1"
     # As words: VOTable and FITS know no unit for nats.
     table["entropy"].description = "Shannon entropy of p0, p1 ..., nats"
     return table
@@ -58,7 +62,8 @@ def to_table(
 
 def columns_of(meta: dict[str, Any]) -> list[str]:
     """Names of the columns that the predictions of a network add."""
-    return to_table(["x"], np.ones((1, len(meta["class_names"])), np.float32), [""], meta).colnames
+    rows = np.ones((1, len(meta["class_names"])), np.float32)
+    return [*to_table(["x"], rows, [""], meta, rows[:, 0]).colnames, "selected"]
 
 
 def _names(sources: Sequence[Any]) -> NDArray[Any]:

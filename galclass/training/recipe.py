@@ -130,6 +130,8 @@ RECIPES = {
         symmetric_prediction=True,
     ),
 }
+# For some hundreds of labels (docs/own-data.md).
+RECIPES["few"] = replace(RECIPES["default"], epochs=40, batch_size=32)
 # For a first look: of some 10,000 images in all, with smaller batches and a higher rate.
 RECIPES["quick"] = replace(
     RECIPES["default"],

@@ -29,6 +29,7 @@ from ..errors import DataError, ParameterError, RunError
 from ..files import LOCK, PathLike, locked, remove_leftovers, write_json, write_npz
 from ..network import hardware
 from ..network.symmetry import hash_images
+from ..network.unusual import fit_usual
 from ..run import (
     Run,
     as_run,
@@ -174,6 +175,7 @@ def train(
         if _open_folder(out, manifest, precision, resume, overwrite):
             return load_run(out)
         write_npz(out / "seen.npz", hashes=seen)
+        write_npz(out / "usual.npz", **fit_usual(images[parts.train], images[parts.validation]))
         _write_examples(out, images, labels, parts.train)
         settings = (recipe, manifest["network"], manifest["seed"], manifest["precision"])
         session = Session(*settings, parts, images, labels)

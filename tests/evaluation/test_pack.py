@@ -21,7 +21,7 @@ def packed(measured, images_of_brightness, tmp_path_factory):
 
 def test_a_packed_run_is_small_and_holds_no_image(packed, measured):
     names = ["README.md", "history.csv", "manifest.json", "metrics.json", "model.keras"]
-    names += ["predictions.npz", "seen.npz", "validation.npz"]
+    names += ["predictions.npz", "seen.npz", "usual.npz", "validation.npz"]
     assert sorted(path.name for path in packed.path.iterdir()) == names
     assert (packed.path / "model.keras").stat().st_size < 3.6e6
     assert packed.manifest["packed"] is True
