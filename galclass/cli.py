@@ -222,6 +222,7 @@ def predict(out: Path | None, figure: Path | None, overwrite: bool, **settings: 
     """Classify images of galaxies; tables count their classes from 0."""
     from .data.labelled import read_catalogue
     from .figures.style import check_figure, save_figure
+    from .prediction.catalogue import check_writable
     from .prediction.table import check_table, write_table
 
     images, catalogue, position, name = (
@@ -239,6 +240,8 @@ def predict(out: Path | None, figure: Path | None, overwrite: bool, **settings: 
         if figure:
             raise ParameterError("--figure shows images that are given as such, not --catalogue")
         given, settings["folder"] = read_catalogue(catalogue), catalogue.parent
+        if out:
+            check_writable(given, out.suffix)
     else:
         given = _given(images, position, name, listed=figure is not None)
     table = galclass.predict(given, progress=sys.stderr.isatty(), **settings)

@@ -155,10 +155,11 @@ def load_study(path: PathLike) -> list[Run]:
 
 
 def doubtful_labels(path: PathLike) -> "Table":
-    """Every galaxy of a study by folds, the one whose label the networks find least likely first.
+    """The galaxies of a study by folds, those whose labels the networks find least likely first.
 
     Each is judged by the networks that were not trained on it: a galaxy of a fold by the network
-    that was validated on that, one of the test set by all.
+    that was validated on that, one of the test set by all. Galaxies of classes with fewer than
+    three are trained on by all and are not in it.
 
     Parameters
     ----------

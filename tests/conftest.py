@@ -95,7 +95,7 @@ def simulated_run(made_once):
         out = folder / "simulated"
         evaluate(train(*data, out=out, epochs=1, precision="float32", verbose=False), *data)
         write_data(folder / "Galaxy10.h5", data)
-        image = Image.new("RGB", (424, 424), (6, 5, 4))  # Of which the middle half becomes the galaxy again.
+        image = Image.new("RGB", (424, 424), (6, 5, 4))
         image.paste(Image.fromarray(data.images[0]).resize((207, 207)), (108, 108))
         image.save(folder / "image.jpg")
         rows = ["file,kind"]

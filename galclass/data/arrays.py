@@ -13,6 +13,7 @@ Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.integer[Any]]
 
 IMAGE_SHAPE = (69, 69, 3)
+MOST_CLASSES = 255  # uint8 has one more, which stands for no class in FITS
 SIDES = (32, 256)  # least and most pixels of an image's side
 
 
@@ -65,8 +66,8 @@ def check_class_names(names: Any) -> tuple[str, ...]:
     """Names of classes as a tuple, or a ParameterError that says what they are."""
     known = () if isinstance(names, str) else tuple(names)
     texts = [name for name in known if isinstance(name, str) and name.strip()]
-    if not 2 <= len(set(texts)) == len(known) <= 256:
-        raise ParameterError(f"class_names={names!r}, expected 2 to 256 different names")
+    if not 2 <= len(set(texts)) == len(known) <= MOST_CLASSES:
+        raise ParameterError(f"class_names={names!r}, expected 2 to {MOST_CLASSES} different names")
     return tuple(str(name) for name in texts)
 
 

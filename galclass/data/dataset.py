@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, ParameterError
 from ..files import PathLike, sha256_of_arrays, sha256_of_file
 from . import galaxy10
-from .arrays import Images, Labels, check_class_names
+from .arrays import IMAGE_SHAPE, Images, Labels, check_class_names
 from .labelled import is_catalogue, read_labelled
 from .simulate import simulate_galaxy10
 
@@ -44,6 +44,9 @@ class Origin:
         Of the simulation.
     class_names : tuple of str
         By default ``CLASS_NAMES``.
+    crop : float, optional
+        What images of another size are to be cropped to, to be like these: 1 for those that show
+        their whole field; None as :func:`galclass.prepare` does it by default.
     """
 
     kind: str
@@ -52,6 +55,7 @@ class Origin:
     galaxies: int
     seed: int | None = None
     class_names: tuple[str, ...] = galaxy10.CLASS_NAMES
+    crop: float | None = None
 
     def __post_init__(self) -> None:
         types = [type(value) for value in (self.kind, self.name, self.sha256, self.galaxies)]
@@ -79,7 +83,9 @@ class Origin:
         """What can be known of bare arrays."""
         digest = sha256_of_arrays(images, np.asarray(labels, np.uint8))
         names = check_class_names(class_names)
-        return cls("arrays", "arrays in memory", digest, len(labels), class_names=names)
+        as_galaxy10 = (images.shape[1:], names) == (IMAGE_SHAPE, galaxy10.CLASS_NAMES)
+        known: dict[str, Any] = {"class_names": names, "crop": None if as_galaxy10 else 1.0}
+        return cls("arrays", "arrays in memory", digest, len(labels), **known)
 
     def record(self) -> dict[str, Any]:
         """The origin as JSON holds it."""
@@ -136,8 +142,9 @@ def load_data(
         ``origin`` (:class:`galclass.data.dataset.Origin`), so that ``galclass.train(*data,
         out=...)`` and ``galclass.plot_examples(*data)`` know where the galaxies came from, and
         what their classes are called. Images of folders and catalogues that are all square and of
-        one size from 32 to 256 pixels are taken as they are; others are made into 69 x 69 pixels
-        by :func:`galclass.prepare`.
+        one size from 32 to 256 pixels are taken as they are; others are all made into 69 x 69
+        pixels by :func:`galclass.prepare`, which crops them as Galaxy10's. The origin records
+        which, and prediction does the same.
 
     Raises
     ------
@@ -146,6 +153,11 @@ def load_data(
         image that cannot be read, a row without a label, or lacks a column.
     ParameterError
         `data` is neither a name nor a path, or `n` or `seed` is out of range.
+
+    Warns
+    -----
+    UserWarning
+        Images are of several sizes, or files in a folder are no images.
 
     Examples
     --------
@@ -158,27 +170,29 @@ def load_data(
         raise ParameterError(f"data={type(data)}, expected 'simulated', 'galaxy10' or a path")
     path = Path(os.path.expanduser(data))
     if data != "simulated" and data not in galaxy10.DATASETS and is_catalogue(path):
-        images, labels, names = read_labelled(path, image_column, label_column)
-        found = Origin.of_arrays(images, labels, names)
-        return Dataset(images, labels, replace(found, kind="file", name=path.resolve().name))
+        images, labels, names, crop = read_labelled(path, image_column, label_column)
+        known: dict[str, Any] = {"kind": "file", "name": path.resolve().name, "crop": crop}
+        return Dataset(images, labels, replace(Origin.of_arrays(images, labels, names), **known))
     if data == "simulated":
         images, labels = simulate_galaxy10(n, seed, class_fractions=SIMULATED_FRACTIONS)
         name = f"simulate_galaxy10({n}, {seed}, class_fractions=SIMULATED_FRACTIONS)"
-        known: dict[str, Any] = {"kind": "simulated", "name": name, "seed": int(seed)}
+        known, names = {"kind": "simulated", "name": name, "seed": int(seed)}, galaxy10.CLASS_NAMES
     else:
         path = galaxy10.locate_galaxy10(data)
         images, labels = galaxy10.read_galaxy10(path)
         written, digest = galaxy10.read_attributes(path), sha256_of_file(path)
         kinds = {one.sha256: kind for kind, one in galaxy10.DATASETS.items()}
         known = {"kind": kinds.get(digest, "file"), "name": path.name}
-        known["class_names"] = galaxy10.read_class_names(path)
+        names = galaxy10.read_class_names(path)
         # The published file has no attributes.
         if written.get("origin_kind") == "simulated":
             known |= {"kind": "simulated", "seed": written.get("origin_seed")}
             # Of galaxies that were changed since, the name is that of the file.
             if written.get("origin_sha256") == sha256_of_arrays(images, labels):
                 known["name"] = written.get("origin_name")
-    return Dataset(images, labels, replace(Origin.of_arrays(images, labels), **known))
+        if written.get("origin_sha256") == sha256_of_arrays(images, labels):
+            known["crop"] = written.get("origin_crop")
+    return Dataset(images, labels, replace(Origin.of_arrays(images, labels, names), **known))
 
 
 def write_data(path: PathLike, dataset: Dataset) -> None:

@@ -319,10 +319,10 @@ def count_images(path: PathLike) -> int:
 
 
 def read_attributes(path: PathLike) -> dict[str, Any]:
-    """The texts and integers that :func:`write_galaxy10` gave a file as attributes."""
+    """The texts and numbers that :func:`write_galaxy10` gave a file as attributes."""
     with _opened(path) as file:
         found = {key: np.asarray(value).tolist() for key, value in file.attrs.items()}
-    return {key: value for key, value in found.items() if isinstance(value, str | int)}
+    return {key: value for key, value in found.items() if isinstance(value, str | int | float)}
 
 
 @contextlib.contextmanager

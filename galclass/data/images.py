@@ -233,8 +233,9 @@ def _read(image: Any) -> Image.Image:
         return sdss_image(_read_bands(image))
     if _is_fits(image):
         raise DataError("one FITS image; give a tuple of three: (g, r, i)")
-    if isinstance(image, np.ndarray) and image.shape[2:] == (3,) and image.size:
-        return Image.fromarray(check_images(image[None], shape=image.shape, name="array")[0])
+    if isinstance(image, np.ndarray) and image.shape[2:] in ((3,), (1,)) and image.size:
+        shape = (*image.shape[:2], 3)
+        return Image.fromarray(check_images(image[None], shape=shape, name="array")[0])
     if isinstance(image, (bytes, *PATHS)):
         file = io.BytesIO(image) if isinstance(image, bytes) else os.path.expanduser(image)
         with Image.open(file, formats=FORMATS) as opened:

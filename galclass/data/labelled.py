@@ -1,7 +1,8 @@
 """Labelled galaxies of one's own: a folder for each class, or a catalogue of files and labels."""
 
 import os
-from collections.abc import Iterable
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import DataError
-from .arrays import IMAGE_SHAPE, SIDES, Images
+from .arrays import IMAGE_SHAPE, MOST_CLASSES, SIDES, Images
 from .images import SUFFIXES, iter_prepared
 
 CATALOGUES = (".csv", ".ecsv", ".fits", ".parquet", ".xml")
+MISSING = ("", "nan", "na", "n/a", "null", "--")  # in lower case: no label, as programs write it
+INTEGER = r"-?(0|[1-9]\d{0,17})"
+REAL = r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 SHOWN = 3  # of the files that cannot be read, or rows without a label, in an error
 
 
@@ -24,7 +28,7 @@ def is_catalogue(path: Path) -> bool:
 
 def read_labelled(
     path: Path, image_column: str, label_column: str
-) -> tuple[Images, NDArray[np.uint8], tuple[str, ...]]:
+) -> tuple[Images, NDArray[np.uint8], tuple[str, ...], float | None]:
     """Read the images, labels and class names of a folder of folders or of a catalogue.
 
     Parameters
@@ -38,6 +42,8 @@ def read_labelled(
     labels : ndarray of uint8, shape (N,)
     class_names : tuple of str
         Sorted; integer labels by their value.
+    crop : float or None
+        As :class:`galclass.data.dataset.Origin` has it.
 
     Raises
     ------
@@ -47,15 +53,17 @@ def read_labelled(
     if path.is_dir():
         files, texts = _list_folders(path)
     else:
-        files, texts = _list_catalogue(path, image_column, label_column)
+        table = read_catalogue(path)
+        named, texts = (read_column(table, name, path) for name in (image_column, label_column))
+        files = [path.parent / os.path.expanduser(name) for name in named]
     names = sorted(set(texts), key=lambda name: (len(name) if name.isdigit() else 0, name))
-    if not 2 <= len(names) <= 256:
+    if not 2 <= len(names) <= MOST_CLASSES:
         found = ", ".join(names[:5]) or "none"
-        raise DataError(f"{path}: {len(names)} classes ({found}), expected 2 to 256")
+        raise DataError(f"{path}: {len(names)} classes ({found}), expected 2 to {MOST_CLASSES}")
     labels = np.array([names.index(text) for text in texts], np.uint8)
-    size = _common_size(files)
+    size, crop = _common_size(files)
     images, broken = np.empty((len(files), *size[::-1], 3), np.uint8), []
-    for number, (_, image, error) in enumerate(iter_prepared(files, size=size)):
+    for number, (_, image, error) in enumerate(iter_prepared(files, crop=crop, size=size)):
         if image is None:
             broken.append(str(error))
         else:
@@ -63,26 +71,37 @@ def read_labelled(
     if broken:
         shown = "; ".join(broken[:SHOWN])
         raise DataError(f"{path}: {len(broken)} of {len(files)} images cannot be read: {shown}")
-    return images, labels, tuple(names)
+    return images, labels, tuple(names), crop
 
 
 def _list_folders(path: Path) -> tuple[list[Path], list[str]]:
     """The images of each sub-folder, as torchvision's ImageFolder has them."""
-    found = sorted(one for one in path.glob("*/*") if one.suffix.lower() in SUFFIXES)
-    found = [one for one in found if not any(part.startswith(".") for part in one.parts[-2:])]
+    visible = [one for one in sorted(path.rglob("*")) if not _hidden(one.relative_to(path))]
+    found = [one for one in visible if one.suffix.lower() in SUFFIXES and not one.is_dir()]
+    elsewhere = [one for one in found if one.parent.parent != path]
+    if elsewhere:
+        shown = ", ".join(str(one.relative_to(path)) for one in elsewhere[:SHOWN])
+        raise DataError(f"{path}: {shown}: expected images within a folder for each class only")
     if not found:
         raise DataError(f"{path} holds no folder of images, expected one for each class")
+    folders = [one for one in visible if one.is_dir()]
+    if empty := [one.name for one in folders if one not in {image.parent for image in found}]:
+        raise DataError(f"{path}: folders without images: {', '.join(empty[:SHOWN])}; remove them")
+    if others := [one.name for one in visible if one not in found and not one.is_dir()]:
+        warnings.warn(
+            f"{path}: {len(others)} files are left out, which are no images by their names, such "
+            f"as {others[0]}; expected {', '.join(SUFFIXES)}",
+            stacklevel=4,
+        )
     return found, [one.parent.name for one in found]
 
 
-def _list_catalogue(path: Path, *columns: str) -> tuple[list[Path], list[str]]:
-    files, labels = (read_column(read_catalogue(path), name, path) for name in columns)
-    folder = path.parent
-    return [folder / os.path.expanduser(str(file)) for file in files], [str(one) for one in labels]
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def read_catalogue(path: Path) -> Any:
-    """Read a table that astropy knows.
+    """Read a table that astropy knows; in CSV, what is no number as it is written stays text.
 
     Returns
     -------
@@ -98,23 +117,65 @@ def read_catalogue(path: Path) -> Any:
     if not path.exists():
         raise FileNotFoundError(f"no catalogue {path}; give the path of a table")
     try:
-        if path.suffix.lower() in (".csv", ".ecsv"):
-            return Table.read(path, format=f"ascii.{path.suffix.lower()[1:]}")
-        return Table.read(path)
+        if path.suffix.lower() == ".csv":
+            return _read_csv(path)
+        if path.suffix.lower() == ".parquet":
+            return _read_parquet(path)
+        ecsv = {"format": "ascii.ecsv"} if path.suffix.lower() == ".ecsv" else {}
+        return Table.read(path, **ecsv)
     except Exception as error:  # Each reader raises its own kinds.
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} is no table that can be read: {reason}") from error
 
 
-def read_column(table: Any, name: str, path: Any) -> Iterable[Any]:
-    """The values of a column, none of which is missing; text without blanks at its ends."""
+def _read_csv(path: Path) -> Any:
+    """A table whose columns are integers or real numbers where Python writes them so, else text."""
+    from astropy.io.ascii import convert_numpy
+    from astropy.table import MaskedColumn, Table
+
+    settings = {"converters": {"*": [convert_numpy(str)]}, "fill_values": []}
+    table = Table.read(path, format="ascii.csv", encoding="utf-8-sig", **settings)
+    for name in table.colnames:
+        texts = [str(text) for text in table[name]]
+        empty = [not text for text in texts]
+        kinds = ((int, INTEGER), (float, REAL))
+        for kind, pattern in kinds if not all(empty) else ():
+            if all(re.fullmatch(pattern, text) for text in texts if text):
+                values = [kind(text or 0) for text in texts]
+                table[name] = MaskedColumn(values, mask=empty) if any(empty) else values
+                break
+    return table
+
+
+def _read_parquet(path: Path) -> Any:
+    """A table of a Parquet file, with its nulls masked, which astropy reads of numbers only."""
+    import pyarrow as pa
+    from astropy.table import MaskedColumn, Table
+    from pyarrow import parquet
+
+    read, table = parquet.read_table(path), Table()
+    for name in read.column_names:
+        column = read[name].combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        missing = column.is_null().to_numpy(zero_copy_only=False)
+        filled = [type(one)() if one is not None else None for one in column.to_pylist()]
+        blank = next((one for one in filled if one is not None), "")
+        whole = [blank if one is None else one for one in column.to_pylist()]
+        table[name] = MaskedColumn(whole, mask=missing) if missing.any() else whole
+    return table
+
+
+def read_column(table: Any, name: str, path: Any) -> list[str]:
+    """The texts of a column, none of which is missing, without blanks at their ends."""
     if name not in table.colnames:
         raise DataError(f"{path} has no column {name!r}, expected one of {table.colnames}")
     values = np.ma.asarray(table[name])
-    texts = [str(value).strip() for value in values.filled().tolist()]
-    if values.dtype.kind == "S":
-        texts = [value.decode("utf-8", "replace").strip() for value in values.filled("").tolist()]
-    missing = np.ma.getmaskarray(values) | (np.array(texts) == "")
+    texts = [
+        one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in values
+    ]
+    texts = [text.strip() for text in texts]
+    missing = np.ma.getmaskarray(values) | np.isin([text.lower() for text in texts], MISSING)
     if missing.any():
         rows = np.flatnonzero(missing)
         shown = ", ".join(map(str, rows[:SHOWN]))
@@ -124,8 +185,8 @@ def read_column(table: Any, name: str, path: Any) -> Iterable[Any]:
     return texts
 
 
-def _common_size(files: list[Path]) -> tuple[int, int]:
-    """The size that all files have, if it is one to train on as it is; else Galaxy10's."""
+def _common_size(files: list[Path]) -> tuple[tuple[int, int], float | None]:
+    """The size that all files have, if it is one to train on as it is; else Galaxy10's; a crop."""
     sizes = set()
     for file in files:
         try:
@@ -133,6 +194,14 @@ def _common_size(files: list[Path]) -> tuple[int, int]:
                 sizes.add(image.size)
         except Exception:  # Whatever is wrong, reading it says so.
             continue
-    width, height = sizes.pop() if len(sizes) == 1 else (0, 1)
-    fits = width == height and SIDES[0] <= width <= SIDES[1]
-    return (width, height) if fits else IMAGE_SHAPE[1::-1]
+    width, height = next(iter(sizes)) if len(sizes) == 1 else (0, 1)
+    if width == height and SIDES[0] <= width <= SIDES[1]:
+        return (width, height), 1.0
+    if len(sizes) > 1:
+        shown = ", ".join(f"{width} x {height}" for width, height in sorted(sizes)[:SHOWN])
+        warnings.warn(
+            f"images of {len(sizes)} sizes ({shown} ...): all are cropped and scaled to 69 x 69 "
+            "pixels as Galaxy10's were, see prepare",
+            stacklevel=4,
+        )
+    return IMAGE_SHAPE[1::-1], None

@@ -126,6 +126,7 @@ def _check_manifest(run: Run, images: Images, labels: Labels, origin: Origin) ->
     if run.origin.kind != "arrays":
         names = list(origin.class_names)
         found["origin"].update(kind=origin.kind, seed=origin.seed, class_names=names)
+        found["origin"].update(crop=origin.crop)
     if origin.name.startswith("simulate_galaxy10("):
         found["origin"]["name"] = origin.name
     if "packed" in manifest:

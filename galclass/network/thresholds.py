@@ -1,5 +1,6 @@
 """Probabilities to cut at, for samples of known purity or completeness."""
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def choose_thresholds(
     from astropy.table import MaskedColumn, Table
 
     key, target = ("purity", purity) if completeness is None else ("completeness", completeness)
-    valid = isinstance(target, float) and 0 < target < 1
+    valid = isinstance(target, Real) and not isinstance(target, bool) and 0 < float(target) < 1
     if not valid or (purity is None) == (completeness is None):
         found = f"purity={purity!r}, completeness={completeness!r}"
         raise ParameterError(f"{found}; expected one of them, between 0 and 1")

@@ -1,5 +1,6 @@
 """Catalogues: their images in, their rows with the classes out."""
 
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..data.sdss import sdss_cutout
 from ..errors import DataError
+from .table import write_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -56,11 +58,12 @@ def _file(row: int, value: Any, folder: Path | None) -> tuple[str, Path | DataEr
 def _degrees(column: Any) -> list[float]:
     from astropy import units
 
-    values = np.ma.filled(np.ma.asarray(getattr(column, "value", column), float), np.nan)
     try:
+        values = np.ma.filled(np.ma.asarray(getattr(column, "value", column), float), np.nan)
         return units.Quantity(values, column.unit or units.deg).to_value(units.deg).tolist()
-    except units.UnitConversionError as error:
-        raise DataError(f"{column.info.name} in {column.unit}, expected degrees") from error
+    except (TypeError, ValueError) as error:  # Text, or a unit that is unknown or of no angle.
+        found = f"{column.info.name} of {column.dtype} in {column.unit}"
+        raise DataError(f"{found}, expected numbers, in degrees or with their unit") from error
 
 
 def _position(row: int, ra: float, dec: float) -> tuple[str, Any]:
@@ -77,6 +80,25 @@ def join(catalogue: "Table", classes: "Table") -> "Table":
         joined[name] = classes[name]
     joined.meta = {**catalogue.meta, **classes.meta}
     return joined
+
+
+def check_writable(catalogue: "Table", suffix: str) -> None:
+    """Refuse a catalogue, before the work, that a format of tables cannot hold.
+
+    Raises
+    ------
+    DataError
+        What is wrong, in the words of the library that would write it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            write_table(catalogue, Path(folder) / f"trial{suffix}")
+        except Exception as error:  # Each writer raises its own kinds.
+            reason = " ".join(str(error).split())[:200]
+            how = "choose .ecsv, or leave columns out"
+            raise DataError(
+                f"the catalogue cannot be written as {suffix}: {reason}; {how}"
+            ) from error
 
 
 def check_columns(catalogue: "Table", added: list[str]) -> None:

@@ -57,7 +57,7 @@ def embed(
         raise DataError(f"{network.model.name!r} has {len(dense)} dense layers, expected 2 or more")
     model = keras.Model(network.model.inputs, dense[-2].output)
     prepared = []
-    for _, image, error in iter_prepared(images, crop=crop, size=network.size):
+    for _, image, error in iter_prepared(images, crop=crop or network.crop, size=network.size):
         if error:
             raise error
         prepared.append(image)

@@ -50,6 +50,7 @@ class Network(NamedTuple):
     symmetric: "Symmetric"
     record: dict[str, Any]
     usual: dict[str, NDArray[np.float64]] | None = None
+    crop: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -98,7 +99,7 @@ def predict(
         Of a run's network, see :func:`galclass.network.hardware.choose_precision`; a network of
         your own has its own.
     crop : float, optional
-        As for :func:`galclass.prepare`.
+        As for :func:`galclass.prepare`. Default: as the images of the run's training were.
     batch_size : int, default 64
         Images at a time; it bounds the memory, not the result.
     progress : bool, default False
@@ -171,6 +172,7 @@ def predict(
         if isinstance(listed, np.ndarray) and listed.ndim == 4:  # One answer, not one an image.
             listed = check_images(listed, shape=(*listed.shape[1:3], 3))
     network = load_network(run, symmetric=symmetric, precision=precision)
+    crop = network.crop if crop is None else crop
     network.record["crop"] = crop
     prepared: Iterable[Prepared]
     if catalogue is not None:
@@ -255,7 +257,9 @@ def load_network(
     found = load_pretrained() if run is None else as_run(run)
     record["precision"] = choose_precision(precision)
     model = found.load_model(precision=record["precision"])
-    return Network(model, found.calibration, record["symmetric"], record, found.usual)
+    return Network(
+        model, found.calibration, record["symmetric"], record, found.usual, found.origin.crop
+    )
 
 
 def is_model(run: AnyNetwork) -> "TypeGuard[keras.Model]":

@@ -177,6 +177,7 @@ class PartClassifier:
 
     def __post_init__(self) -> None:
         self.network = load_network(self.run, symmetric=self.symmetric, precision=self.precision)
+        self.crop = self.network.crop if self.crop is None else self.crop
         self.network.record["crop"] = self.crop
 
     def __call__(self, part: Part) -> int:

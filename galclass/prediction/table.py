@@ -151,12 +151,17 @@ def _write_text(table: "Table", path: Path) -> None:
 
 
 def _write_fits(table: "Table", path: Path) -> None:
+    from astropy.table import MaskedColumn
+
     table = table.copy()  # Text is ASCII in FITS, metadata are not nested.
     table.meta = {"GALCLASS": json.dumps(table.meta, default=str)}
     for name in table.colnames:
         if table[name].dtype.kind == "U":
             text = np.ma.filled(table[name], "")
             table[name] = [one.encode("ascii", "backslashreplace") for one in text]
+        elif table[name].dtype.kind == "b" and np.ma.is_masked(table[name]):
+            # FITS knows no null among truth values.
+            table[name] = MaskedColumn(table[name].astype(np.uint8), fill_value=NO_CLASS)
     table.write(path)
 
 
@@ -186,7 +191,8 @@ def _write_parquet(table: "Table", path: Path) -> None:
     meta |= {"units": json.dumps(units)} if units else {}
     for name in table.colnames:
         values = np.ma.asarray(table[name])
-        columns[name] = pa.array(values.data, mask=np.ma.getmaskarray(values))
+        native = values.data.astype(values.dtype.newbyteorder("="), copy=False)
+        columns[name] = pa.array(native, mask=np.ma.getmaskarray(values))
         if values.dtype.kind == "U":  # Its length, without which astropy cannot read nulls.
             meta[f"table::len::{name}"] = str(max(len("None"), values.dtype.itemsize // 4))
     pq.write_table(pa.table(columns).replace_schema_metadata(meta), path)

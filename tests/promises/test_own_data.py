@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from astropy import units
+from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, Table
 from PIL import Image
 
@@ -13,7 +14,9 @@ import galclass
 from galclass import evaluate, load_data, load_galaxy10, load_pretrained, load_run, predict, train
 from galclass.data.dataset import Dataset, Origin, write_data
 from galclass.data.galaxy10 import DECALS_NAMES, write_galaxy10
+from galclass.data.labelled import read_catalogue
 from galclass.errors import DataError, DownloadError, ParameterError
+from galclass.prediction.catalogue import check_writable
 from galclass.prediction.table import write_table
 
 NAMES = ("disk | thin", "smooth", "spiral")
@@ -65,11 +68,28 @@ def test_a_folder_of_folders_and_a_catalogue_are_galaxies_with_the_names_of_thei
         np.testing.assert_array_equal(images.mean(axis=(1, 2, 3)) // 80, labels)
 
 
-def test_images_of_several_sizes_are_prepared_as_galaxy10s(folder, tmp_path):
+def test_images_of_several_sizes_are_prepared_as_galaxy10s_which_is_said(tmp_path):
     for name, size in (("a", 424), ("b", 300)):
         (tmp_path / name).mkdir()
         Image.new("RGB", (size, size), (9, 99, 199)).save(tmp_path / name / "one.png")
-    assert load_data(tmp_path).images.shape == (2, 69, 69, 3)
+    with pytest.warns(UserWarning, match=r"2 sizes .* cropped and scaled to 69 x 69"):
+        data = load_data(tmp_path)
+    assert (data.images.shape, data.origin.crop) == ((2, 69, 69, 3), None)
+
+
+def test_what_is_left_out_of_a_folder_is_said_or_an_error(folder, tmp_path):
+    images = shutil.copytree(folder / "images", tmp_path / "images")
+    (images / "smooth" / "notes.txt").touch()
+    (images / ".DS_Store").touch()
+    with pytest.warns(UserWarning, match=r"1 files are left out, .* such as notes\.txt"):
+        assert len(load_data(images).labels) == 60
+    (images / "smooth" / "notes.txt").unlink()
+    (images / "empty" / "deep").mkdir(parents=True)
+    with pytest.raises(DataError, match="folders without images: empty"):
+        load_data(images)
+    shutil.copy(next((images / "spiral").iterdir()), images / "empty" / "deep")
+    with pytest.raises(DataError, match=r"empty/deep/.*expected images within a folder"):
+        load_data(images)
 
 
 def test_a_run_on_own_classes_is_whole_and_never_mentions_galaxy10(own, folder, tmp_path):
@@ -141,7 +161,7 @@ def test_positions_of_a_catalogue_are_fetched_and_those_without_a_galaxy_are_mar
     catalogue["RA"] = np.array([1.0, 2.0, 3.0, 23.9]) * units.hourangle
     assert predict(catalogue, run=own)["source"][3].startswith("row 3, RA 358.5")
     catalogue["Dec"].unit = units.m
-    with pytest.raises(DataError, match="Dec in m, expected degrees"):
+    with pytest.raises(DataError, match="Dec of float64 in m, expected numbers, in degrees"):
         predict(catalogue, run=own)
 
 
@@ -192,6 +212,7 @@ def test_grey_images_are_repeated_and_names_can_be_given(tmp_path):
     assert run.image_shape == (32, 32, 3)
     assert evaluate(run, images, labels)["classes"][1]["name"] == "yes"
     assert len(predict(images, run=run)) == 40
+    assert galclass.embed(images[:3], run=run).shape == (3, 60)
 
 
 def test_training_starts_from_the_layers_that_fit(folder, tmp_path):
@@ -237,3 +258,88 @@ def test_own_classes_survive_a_file(folder, tmp_path):
     assert again.origin.class_names == NAMES
     assert again.origin.sha256 == data.origin.sha256
     assert Origin.from_record(again.origin.record()) == again.origin
+
+
+@pytest.mark.filterwarnings("ignore:.* unlike those of the training")
+def test_larger_images_are_scaled_as_those_of_the_training_were(own, folder):
+    path = next((folder / "images" / "smooth").iterdir())
+    large = Image.open(path).resize((4 * SIDE, 4 * SIDE), Image.Resampling.NEAREST)
+    same = galclass.embed(path, run=own)
+    alike, cropped = (galclass.embed(large, run=own, crop=crop) for crop in (None, 0.5))
+    assert own.origin.crop == 1
+    assert np.abs(alike - same).max() < np.abs(cropped - same).max()
+    table = predict(large, run=own)
+    assert table.meta["crop"] == 1
+
+
+def test_text_that_looks_like_a_number_stays_text(folder, tmp_path):
+    paths = sorted((folder / "images" / "smooth").iterdir())[:4]
+    rows = [f"{path},0{n % 2},00{n},{n}.5" for n, path in enumerate(paths)]
+    content = "\n".join(["\ufeffimage,label,id,ra", *rows, ""])
+    (tmp_path / "c.csv").write_text(content, encoding="utf-8")
+    assert load_data(tmp_path / "c.csv").origin.class_names == ("00", "01")
+    table = read_catalogue(tmp_path / "c.csv")
+    assert table["id"].tolist() == ["000", "001", "002", "003"]
+    assert table["ra"].tolist() == [0.5, 1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize("missing", ["nan", "N/A", "  ", "null"])
+def test_a_label_that_stands_for_none_is_no_class(folder, tmp_path, missing):
+    paths = sorted((folder / "images" / "smooth").iterdir())[:3]
+    rows = [f"{path},{label}" for path, label in zip(paths, ["a", "b", missing], strict=True)]
+    (tmp_path / "c.csv").write_text("\n".join(["image,label", *rows, ""]))
+    with pytest.raises(DataError, match=r"'label' is empty in 1 rows \(2"):
+        load_data(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("suffix", ["fits", "xml", "parquet", "ecsv"])
+def test_training_takes_catalogues_of_every_format(folder, tmp_path, suffix):
+    table = Table.read(folder / "galaxies.ecsv")
+    table["file"] = [str(folder / name) for name in table["file"]]
+    table.write(tmp_path / f"c.{suffix}", **({"format": "votable"} if suffix == "xml" else {}))
+    data = load_data(tmp_path / f"c.{suffix}", image_column="file", label_column="kind")
+    assert data.origin.class_names == NAMES
+
+
+def test_catalogues_of_pandas_are_read_with_nulls_and_categories(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame({"image": ["a", "b"], "note": ["x", None], "n": [1, None]})
+    frame["kind"] = pandas.Categorical(["p", "q"])
+    frame.to_parquet(tmp_path / "c.parquet")
+    table = read_catalogue(tmp_path / "c.parquet")
+    assert table["note"].tolist() == ["x", None]
+    assert table["kind"].tolist() == ["p", "q"]
+    assert table["n"][0] == 1
+
+
+def test_what_a_format_cannot_hold_is_refused_before_the_work(folder):
+    table = Table.read(folder / "galaxies.ecsv")[:2]
+    table["where"] = SkyCoord([1, 2], [3, 4], unit="deg")
+    for suffix in (".fits", ".parquet", ".xml"):
+        with pytest.raises(DataError, match=f"cannot be written as {suffix}"):
+            check_writable(table, suffix)
+    check_writable(table, ".ecsv")
+
+
+def test_masked_truth_values_stay_masked_and_other_byte_orders_are_written(own, folder, tmp_path):
+    table = Table({"image": sorted(map(str, (folder / "images" / "smooth").iterdir()))[:2]})
+    table["flag"] = MaskedColumn([False, True], mask=[True, False])
+    table["big"] = np.array([1.5, 2.5], ">f8")
+    found = predict(table, run=own)
+    write_table(found, tmp_path / "t.fits")
+    read = Table.read(tmp_path / "t.fits")
+    assert (read["flag"].mask.tolist(), read["flag"][1]) == ([True, False], 1)
+    write_table(found, tmp_path / "t.parquet")
+    assert read_catalogue(tmp_path / "t.parquet")["flag"].tolist() == [None, True]
+    assert read_catalogue(tmp_path / "t.parquet")["big"].tolist() == [1.5, 2.5]
+
+
+def test_positions_that_are_none_are_refused_in_our_words():
+    with pytest.raises(DataError, match="expected numbers, in degrees"):
+        predict(Table({"ra": ["12:00:00"], "dec": ["+10:00:00"]}))
+
+
+def test_more_classes_than_a_byte_holds_are_refused(tmp_path):
+    images, labels = np.zeros((2, 32, 32, 3), np.uint8), [0, 1]
+    with pytest.raises(ParameterError, match="expected 2 to 255"):
+        train(images, labels, out=tmp_path / "x", class_names=[f"c{n}" for n in range(256)])
