@@ -144,7 +144,6 @@ def train(
     """
     out = _check_out(out, start)
     images, labels, origin = _check_data(images, labels, origin, class_names)
-    start = load_pretrained(STARTS[start]) if isinstance(start, str) and start in STARTS else start
     name, recipe = _check_recipe(recipe, epochs)
     parts, split_of = split_record(labels, split)
     hashes = hash_images(images)
@@ -163,13 +162,8 @@ def train(
             **{key: getattr(recipe, key) for key in RATES},
         },
         "start": started,
-        "precision": hardware.choose_precision(precision),
-        "precision_reason": hardware.explain_precision(precision),
-        "device": hardware.describe_device(),
-        # Sums are split among them, so that the last bits of the weights depend on their number.
-        "threads": hardware.count_threads(),
         "class_counts": np.bincount(labels, minlength=len(origin.class_names)).tolist(),
-        "versions": hardware.versions(),
+        **_machine(precision),
     }
     with locked(out), _deterministic(), _told_how_to_resume(out, recipe.epochs):
         if _open_folder(out, manifest, precision, resume, overwrite):
@@ -190,6 +184,18 @@ def train(
                 session.report()
         _close_folder(out, manifest, session)
     return Run(out)
+
+
+def _machine(precision: hardware.Precision) -> dict[str, Any]:
+    """What the training runs on, for the manifest."""
+    return {
+        "precision": hardware.choose_precision(precision),
+        "precision_reason": hardware.explain_precision(precision),
+        "device": hardware.describe_device(),
+        # Sums are split among them, so that the last bits of the weights depend on their number.
+        "threads": hardware.count_threads(),
+        "versions": hardware.versions(),
+    }
 
 
 def _check_out(out: PathLike, start: Run | PathLike | None) -> Path:
@@ -241,7 +247,8 @@ def _read_start(
     seen = hashes[np.concatenate([parts.train, parts.validation])]
     if run is None:
         return Start({}, np.unique(seen), None)
-    run = as_run(run)
+    named = isinstance(run, str) and run in STARTS
+    run = load_pretrained(STARTS[run]) if named else as_run(run)
     run.require_complete()
     if leaked := int(np.isin(hashes[parts.test], run.seen).sum()):
         raise RunError(

@@ -38,7 +38,7 @@ def test_a_file_is_read_as_it_was_written_and_more_attributes_do_no_harm(
     assert found[0].dtype == found[1].dtype == np.uint8
     np.testing.assert_array_equal(found[0], images)
     np.testing.assert_array_equal(found[1], labels)
-    assert read_attributes(path) == {"origin_kind": "file", "n": 3}
+    assert read_attributes(path) == {"origin_kind": "file", "n": 3, "real": 0.5}
 
 
 def test_images_are_counted_without_labels(images_of_brightness, tmp_path):

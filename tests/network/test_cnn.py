@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -41,3 +42,14 @@ def test_the_seed_fixes_the_weights_and_half_precision_of_raw_images_is_near(ima
     first, again, other = (m.get_weights() for m in (model, half, build_cnn(seed=4)))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])
+
+
+def test_the_users_keras_settings_do_not_change_the_network():
+    images = np.random.default_rng(0).integers(0, 256, (2, 69, 69, 3), np.uint8)
+    expected = build_cnn(seed=0)(images).numpy()
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        np.testing.assert_array_equal(build_cnn(seed=0)(images).numpy(), expected)
+    finally:
+        keras.config.set_image_data_format(before)
