@@ -298,6 +298,7 @@ class Run:
         A sample of a class are the galaxies that are predicted to be of it with this probability
         or more. Thresholds are chosen on the validation galaxies, so that the lower end of the
         68 % interval (Wilson's) reaches what is asked for; the test galaxies show whether it holds.
+        A purity holds for galaxies with the mix of classes of the run's own.
 
         Parameters
         ----------

@@ -30,6 +30,7 @@ SMALLER = (
     (r"--n \d+", "--n 300"),
     (r"^(train|study) ", r"\1 --epochs 1 "),
     (r"^train ", "train --overwrite "),
+    (r"\bFOLDER\b", "galaxies"),
     (r"\bFILE\b|\bSOURCE\b|/shared/survey", "Galaxy10.h5"),
     (r"\b[gri]\.fits ?", "image.jpg "),
     (r"/shared/", ""),
@@ -125,6 +126,15 @@ def test_every_link_to_a_file_resolves_and_every_figure_has_a_text_in_its_place(
         assert [link for link in links if not (path.parent / link).exists()] == [], path
     assert re.findall(r"\]\((?!http)", README)
     assert all(text.strip() for text in re.findall(r"!\[([^\]]*)\]", README))
+
+
+@pytest.mark.slow
+def test_the_python_of_own_data_runs(newcomer, monkeypatch):
+    original, names = galclass.train, {}
+    monkeypatch.setattr(galclass, "train", lambda *a, **k: original(*a, **{**k, "epochs": 1}))
+    for block in _blocks(DOCUMENTS["docs/own-data.md"], "python"):
+        exec(compile(block, "own-data.md", "exec"), names)
+    assert names["indices"].shape == (1, 6)
 
 
 @pytest.mark.slow

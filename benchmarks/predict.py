@@ -1,0 +1,73 @@
+"""Images a second of a survey, from encoded images in Parquet to tables on disk.
+
+Measures in turn, several times over, so that all share whatever else the machine does: the survey
+with the default averaging and with all eight symmetries; the network alone, one pass of prepared
+images; and the decoding and cropping alone. The last column is the ratio to the default survey.
+
+    python benchmarks/predict.py --n 1000
+"""
+
+import argparse
+import io
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from galclass import load_pretrained, predict_survey, prepare, simulate_galaxy10
+from galclass.network.hardware import choose_precision
+from galclass.network.probabilities import predict_proba
+
+
+def encoded(image):
+    """A galaxy as Galaxy Zoo 2's 424-pixel JPEG file of it, with sky around what is known."""
+    field = Image.new("RGB", (424, 424), (6, 5, 4))
+    field.paste(Image.fromarray(image).resize((207, 207), Image.Resampling.BICUBIC), (108, 108))
+    file = io.BytesIO()
+    field.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=1000, help="images")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    images, _ = simulate_galaxy10(arguments.n, 11)
+    files = [encoded(image) for image in images]
+    model = load_pretrained().load_model(precision="auto")
+    predict_proba(model, images[:64])
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source.parquet"
+        columns = {"id": np.arange(len(files)), "image": pa.array(files, pa.binary())}
+        pq.write_table(pa.table(columns), source)
+        calls = {
+            "survey, averaged where unsure": lambda out: predict_survey(source, out),
+            "survey, all eight symmetries": lambda out: predict_survey(source, out, symmetric=True),
+            "network alone, one pass": lambda out: predict_proba(model, images),
+            "decoding and cropping alone": lambda out: prepare(files),
+        }
+        seconds = {name: [] for name in calls}
+        for number in range(arguments.rounds + 1):
+            for name, call in calls.items():
+                begun = time.perf_counter()
+                call(Path(folder) / f"{number}-{len(name)}")
+                if number:  # The first round warms up.
+                    seconds[name].append(time.perf_counter() - begun)
+    print(f"{len(images)} images, precision {choose_precision('auto')}")
+    ratios = {
+        name: [a / b for a, b in zip(next(iter(seconds.values())), each, strict=True)]
+        for name, each in seconds.items()
+    }
+    for name, each in seconds.items():
+        rate = len(images) / statistics.median(each)
+        print(f"{name:32s} {rate:7.0f} images/s  {statistics.median(ratios[name]):5.2f}")
+
+
+if __name__ == "__main__":
+    main()
