@@ -179,7 +179,7 @@ def study(out: Path, data: str, **settings: Any) -> None:
     dataset = _load(data, settings)
     summary = galclass.study(*dataset, out=out, **settings)
     save_figure(galclass.plot_history(load_study(out)), out / "study.png")
-    if settings["folds"]:
+    if settings["folds"] and settings["start"] in (None, "simulated"):
         write_table(doubtful_labels(out), out / "doubtful.ecsv", overwrite=True)
     for key, mean in summary["mean"].items():
         spread = "" if summary["std"][key] is None else f" ± {summary['std'][key]:.4f}"

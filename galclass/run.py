@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from .data.arrays import IMAGE_SHAPE, Images, Labels, check_images, check_labels
 from .data.dataset import Dataset, Origin, load_data
+from .data.galaxy10 import CLASS_NAMES
 from .data.split import Split, split_record
 from .errors import ParameterError, RunError
 from .files import PathLike, read_json, read_npz, sha256_of_arrays, whole_file
@@ -73,7 +74,7 @@ class Run:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """dict : how the run was made."""
-        return read_json(self.path / "manifest.json", hint="galclass train")
+        return _completed(read_json(self.path / "manifest.json", hint="galclass train"))
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -352,6 +353,20 @@ class Run:
         table.meta = {key: value for key, value in metrics.items() if isinstance(value, float)}
         table.meta["origin"] = str(self.origin)
         return table
+
+
+def _completed(manifest: Any) -> Any:
+    """A manifest, and those of what it started from, with what older versions left out."""
+    network = manifest.get("network")
+    if isinstance(network, dict):
+        network.setdefault("input_shape", list(IMAGE_SHAPE))
+    for record in (manifest, manifest.get("start")):
+        while isinstance(record, dict):
+            if isinstance(record.get("origin"), dict):
+                record["origin"].setdefault("class_names", list(CLASS_NAMES))
+                record["origin"].setdefault("crop", None)
+            record = record.get("start")
+    return manifest
 
 
 def load_run(path: PathLike) -> Run:

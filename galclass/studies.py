@@ -175,7 +175,8 @@ def doubtful_labels(path: PathLike) -> "Table":
     Raises
     ------
     RunError
-        No study, one of seeds, or not finished.
+        No study, one of seeds, or not finished; or it started from a run that may have been trained
+        on these galaxies.
     """
     from astropy.table import Table
 
@@ -183,6 +184,9 @@ def doubtful_labels(path: PathLike) -> "Table":
     protocols = [run.manifest["split"]["protocol"] for run in runs]
     if protocols != [f"fold-{k}-of-{len(runs)}" for k in range(1, len(runs) + 1)]:
         raise RunError(f"{path} is a study of {protocols}, expected all folds; see study --folds")
+    starts = [run.manifest["start"] for run in runs if run.manifest["start"]]
+    if any(start["start"] or start["origin"]["kind"] != "simulated" for start in starts):
+        raise RunError(f"{path} started from a run that may know these galaxies; give no --start")
     parts = [(run.validation, run.calibration) for run in runs]
     each = [calibration.apply(part["probabilities"]) for part, calibration in parts]
     tested = [run.calibration.apply(run.predictions["probabilities"]) for run in runs]

@@ -56,7 +56,7 @@ def read_labelled(
         table = read_catalogue(path)
         named, texts = (read_column(table, name, path) for name in (image_column, label_column))
         files = [path.parent / os.path.expanduser(name) for name in named]
-    names = sorted(set(texts), key=lambda name: (len(name) if name.isdigit() else 0, name))
+    names = sorted(set(texts), key=_by_value)
     if not 2 <= len(names) <= MOST_CLASSES:
         found = ", ".join(names[:5]) or "none"
         raise DataError(f"{path}: {len(names)} classes ({found}), expected 2 to {MOST_CLASSES}")
@@ -76,28 +76,35 @@ def read_labelled(
 
 def _list_folders(path: Path) -> tuple[list[Path], list[str]]:
     """The images of each sub-folder, as torchvision's ImageFolder has them."""
-    visible = [one for one in sorted(path.rglob("*")) if not _hidden(one.relative_to(path))]
-    found = [one for one in visible if one.suffix.lower() in SUFFIXES and not one.is_dir()]
-    elsewhere = [one for one in found if one.parent.parent != path]
-    if elsewhere:
-        shown = ", ".join(str(one.relative_to(path)) for one in elsewhere[:SHOWN])
-        raise DataError(f"{path}: {shown}: expected images within a folder for each class only")
+    found, others = list[Path](), list[Path]()
+    for one in _list_visible(path):
+        inside = _list_visible(one) if one.is_dir() else [one]
+        if deeper := [file for file in inside if file.is_dir()]:
+            raise DataError(f"{path}: folder {deeper[0].name} within {one.name}, expected images")
+        images = [file for file in inside if file.suffix.lower() in SUFFIXES]
+        others += [file for file in inside if file not in images]
+        if not one.is_dir() and images:
+            raise DataError(f"{path}: {one.name} is in no folder, expected one for each class")
+        if one.is_dir() and not images:
+            raise DataError(f"{path}: folder {one.name} holds no image; remove it")
+        found += images
     if not found:
         raise DataError(f"{path} holds no folder of images, expected one for each class")
-    folders = [one for one in visible if one.is_dir()]
-    if empty := [one.name for one in folders if one not in {image.parent for image in found}]:
-        raise DataError(f"{path}: folders without images: {', '.join(empty[:SHOWN])}; remove them")
-    if others := [one.name for one in visible if one not in found and not one.is_dir()]:
+    if others:
         warnings.warn(
             f"{path}: {len(others)} files are left out, which are no images by their names, such "
-            f"as {others[0]}; expected {', '.join(SUFFIXES)}",
+            f"as {others[0].name}; expected {', '.join(SUFFIXES)}",
             stacklevel=4,
         )
     return found, [one.parent.name for one in found]
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _list_visible(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+
+
+def _by_value(name: str) -> tuple[int, int, str]:
+    return (0, int(name), name) if re.fullmatch(INTEGER, name) else (1, 0, name)
 
 
 def read_catalogue(path: Path) -> Any:
@@ -196,7 +203,7 @@ def _common_size(files: list[Path]) -> tuple[tuple[int, int], float | None]:
             continue
     width, height = next(iter(sizes)) if len(sizes) == 1 else (0, 1)
     if width == height and SIDES[0] <= width <= SIDES[1]:
-        return (width, height), 1.0
+        return (width, height), None if width == IMAGE_SHAPE[0] else 1.0
     if len(sizes) > 1:
         shown = ", ".join(f"{width} x {height}" for width, height in sorted(sizes)[:SHOWN])
         warnings.warn(

@@ -44,10 +44,9 @@ def verify(run: Run | PathLike, data: PathLike | None = None, **columns: Any) ->
     It cannot know what is in :data:`UNKNOWABLE`: most of the recipe, the seed, versions, device,
     precision and duration, the loss and accuracy of training; nor validation in other epochs than
     the best and the last, as long as these remain so; nor, unless they are simulated, the name of
-    the galaxies' file, and whether they came from a file; nor what the classes of arrays are
-    called. After training in half precision the history is compared within 0.02 only. A packed run
-    has neither ``last.keras``, ``examples.npz`` nor ``mistakes.npz``, and is verified without them.
-    ``README.md`` and ``figures/`` are not read.
+    the galaxies' file, and whether they came from a file. After training in half precision the
+    history is compared within 0.02 only. A packed run has neither ``last.keras``, ``examples.npz``
+    nor ``mistakes.npz``, and is verified without them. ``README.md`` and ``figures/`` are not read.
 
     Parameters
     ----------
@@ -123,10 +122,9 @@ def _check_manifest(run: Run, images: Images, labels: Labels, origin: Origin) ->
         "best_epoch": best_epoch(history),
         "weights_sha256": manifest.get("weights_sha256"),  # _check_epochs compares it.
     }
+    found["origin"].update(class_names=list(origin.class_names), crop=origin.crop)
     if run.origin.kind != "arrays":
-        names = list(origin.class_names)
-        found["origin"].update(kind=origin.kind, seed=origin.seed, class_names=names)
-        found["origin"].update(crop=origin.crop)
+        found["origin"].update(kind=origin.kind, seed=origin.seed)
     if origin.name.startswith("simulate_galaxy10("):
         found["origin"]["name"] = origin.name
     if "packed" in manifest:

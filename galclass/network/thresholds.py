@@ -84,7 +84,7 @@ def choose_thresholds(
         row: dict[str, Any] = {"class": c, "name": name, "threshold": None}
         if len(good):
             # The largest sample that is pure enough, the purest that is complete enough.
-            at = good[-1] if key == "purity" else good[0]
+            at = good[-1] if key == "purity" else good[curve["purity"][good].argmax()]
             row["threshold"] = float(curve["threshold"][at])
             row |= _measured("validation_", curve, int(at))
             tested = sample_curve(*test, c)

@@ -135,7 +135,8 @@ def predict(
     Warns
     -----
     UserWarning
-        More than 5 % of the images are beyond 0.99 in ``unusual``.
+        More than 5 % of the images are beyond 0.99 in ``unusual``, which no image is of a run with
+        fewer than 100 validation images.
 
     Examples
     --------
@@ -187,7 +188,9 @@ def predict(
     table = classify(network, prepared, batch_size=batch_size, total=total, progress=progress)
     if cuts is not None:
         classes = np.ma.filled(table["class"], 0)
-        table["selected"] = np.ma.filled(table["probability"], 0) >= cuts[classes]
+        chosen = np.ma.asarray(np.ma.filled(table["probability"], 0) >= cuts[classes])
+        chosen.mask = np.ma.getmaskarray(np.ma.asarray(table["class"]))
+        table["selected"] = chosen if chosen.mask.any() else chosen.data
         table["selected"].description = f"in the sample of its class of purity {purity}"
         table.meta["purity"] = purity
     return table if catalogue is None else join(catalogue, table)

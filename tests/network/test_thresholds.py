@@ -52,3 +52,11 @@ def test_the_pretrained_network_has_samples_of_known_purity_and_completeness():
 def test_what_is_no_purity_is_refused(asked):
     with pytest.raises(ParameterError, match="expected one of them, between 0 and 1"):
         load_pretrained().thresholds(**asked)
+
+
+def test_of_samples_that_are_complete_enough_it_is_the_purest():
+    labels = np.array([1] + [0] * 30 + [1] * 5)
+    p = np.r_[0.99, 0.9 - 0.001 * np.arange(30), [0.2] * 5]
+    both = labels, np.stack([p, 1 - p], axis=1)
+    table = choose_thresholds(both, both, ("a", "b"), completeness=0.5)
+    assert table["validation_purity"][0] == pytest.approx(30 / 31)

@@ -1,6 +1,8 @@
 """Your own classes, sizes, folders and catalogues go through the whole of galclass."""
 
+import json
 import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -84,11 +86,17 @@ def test_what_is_left_out_of_a_folder_is_said_or_an_error(folder, tmp_path):
     with pytest.warns(UserWarning, match=r"1 files are left out, .* such as notes\.txt"):
         assert len(load_data(images).labels) == 60
     (images / "smooth" / "notes.txt").unlink()
-    (images / "empty" / "deep").mkdir(parents=True)
-    with pytest.raises(DataError, match="folders without images: empty"):
+    (images / "linked").symlink_to(folder / "images" / "spiral")
+    assert load_data(images).origin.class_names == (*sorted((*NAMES, "linked")),)
+    (images / "empty").mkdir()
+    with pytest.raises(DataError, match="folder empty holds no image"):
         load_data(images)
-    shutil.copy(next((images / "spiral").iterdir()), images / "empty" / "deep")
-    with pytest.raises(DataError, match=r"empty/deep/.*expected images within a folder"):
+    (images / "empty" / "deep").mkdir()
+    with pytest.raises(DataError, match="folder deep within empty"):
+        load_data(images)
+    shutil.rmtree(images / "empty")
+    shutil.copy(next((images / "spiral").iterdir()), images)
+    with pytest.raises(DataError, match="is in no folder"):
         load_data(images)
 
 
@@ -256,7 +264,10 @@ def test_own_classes_survive_a_file(folder, tmp_path):
     write_data(tmp_path / "own.h5", Dataset(*data))
     again = load_data(tmp_path / "own.h5")
     assert again.origin.class_names == NAMES
-    assert again.origin.sha256 == data.origin.sha256
+    assert (again.origin.sha256, again.origin.crop) == (data.origin.sha256, 1)
+    prepared = replace(data.origin, crop=None)
+    write_data(tmp_path / "part.h5", Dataset(data.images[:9], data.labels[:9], prepared))
+    assert load_data(tmp_path / "part.h5").origin.crop is None
     assert Origin.from_record(again.origin.record()) == again.origin
 
 
@@ -343,3 +354,36 @@ def test_more_classes_than_a_byte_holds_are_refused(tmp_path):
     images, labels = np.zeros((2, 32, 32, 3), np.uint8), [0, 1]
     with pytest.raises(ParameterError, match="expected 2 to 255"):
         train(images, labels, out=tmp_path / "x", class_names=[f"c{n}" for n in range(256)])
+
+
+def test_runs_of_older_versions_are_resumed_and_verified(
+    images_of_brightness, copied, measured_data
+):
+    path = copied.path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for key in ("class_names", "crop"):
+        del manifest["origin"][key]
+    del manifest["network"]["input_shape"]
+    path.write_text(json.dumps(manifest))
+    assert galclass.verify(copied.path, measured_data) == []
+    settings = {"epochs": 3, "precision": "float32", "verbose": False, "resume": True}
+    assert train(*images_of_brightness, out=copied.path, **settings).path == copied.path
+
+
+def test_own_classes_of_galaxy10s_images_keep_its_scale(galaxies):
+    origin = Origin.of_arrays(galaxies.images, galaxies.labels % 3, ["a", "b", "c"])
+    assert origin.crop is None
+    assert Origin.of_arrays(galaxies.images[:, 2:66, 2:66], galaxies.labels).crop == 1
+
+
+def test_integer_labels_are_sorted_by_their_value(folder, tmp_path):
+    paths = sorted((folder / "images" / "smooth").iterdir())[:4]
+    rows = [f"{path},{label}" for path, label in zip(paths, (10, 9, -2, -11), strict=True)]
+    (tmp_path / "c.csv").write_text("\n".join(["image,label", *rows, ""]))
+    assert load_data(tmp_path / "c.csv").origin.class_names == ("-11", "-2", "9", "10")
+
+
+def test_a_row_without_an_image_is_neither_selected_nor_not(folder, own):
+    path = next((folder / "images" / "smooth").iterdir())
+    selected = predict([path, "gone.png"], run=own, purity=0.5)["selected"]
+    assert selected.tolist() in ([True, None], [False, None])
