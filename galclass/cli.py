@@ -172,6 +172,7 @@ def train(data: str, **settings: Any) -> None:
 )
 def study(out: Path, data: str, **settings: Any) -> None:
     """Train a recipe with several seeds or folds; a stopped study resumes."""
+    from .figures.results import plot_doubtful_labels
     from .figures.style import save_figure
     from .prediction.table import write_table
     from .studies import doubtful_labels, load_study
@@ -180,7 +181,9 @@ def study(out: Path, data: str, **settings: Any) -> None:
     summary = galclass.study(*dataset, out=out, **settings)
     save_figure(galclass.plot_history(load_study(out)), out / "study.png")
     if settings["folds"] and settings["start"] in (None, "simulated"):
-        write_table(doubtful_labels(out), out / "doubtful.ecsv", overwrite=True)
+        table = doubtful_labels(out)
+        write_table(table, out / "doubtful.ecsv", overwrite=True)
+        save_figure(plot_doubtful_labels(table, *dataset[::2]), out / "doubtful.png")
     for key, mean in summary["mean"].items():
         spread = "" if summary["std"][key] is None else f" ± {summary['std'][key]:.4f}"
         echo(f"{key:20s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")

@@ -317,15 +317,54 @@ def plot_mistakes(run: Run, *, size: Size = "page", fig: Figure | None = None) -
     >>> run = galclass.load_run("runs/mine")
     >>> galclass.plot_mistakes(run).savefig("mistakes.png")
     """
-    wrong, names = run.mistakes, run.class_names
-    images, columns = list(wrong["images"]), ("predicted", "probabilities", "labels")
-    titles = [
-        f"predicted {class_label(c, names)}\n({100 * share:.0f} %), labelled\n"
-        f"{class_label(true, names)}"
-        for c, share, true in zip(*(wrong[name] for name in columns), strict=True)
-    ]
-    with gallery(images, titles, size, origin=run.origin, fig=fig) as axes:
-        if not images:
+    return _plot_wrong(run.mistakes, run.class_names, run.origin, size, fig)
+
+
+def plot_doubtful_labels(
+    table: "Table", images: Images, origin: Origin | None = None, *, size: Size = "page"
+) -> Figure:
+    """Show the ten galaxies whose labels a study by folds finds least likely.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        As :func:`galclass.studies.doubtful_labels` gives it.
+    images : ndarray of uint8, shape (N, s, s, 3)
+        The study's.
+    origin : Origin, optional
+        Written into the figure.
+    size : {"page", "column"}
+        For a page (8 inches wide) or a column of a paper (3.5 inches).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The probability is that of the label.
+    """
+    first = table[:10]
+    wrong = {"images": check_images(images)[first["index"]], "labels": first["label"]}
+    wrong |= {"predicted": first["predicted"], "probabilities": first["probability"]}
+    names = origin.class_names if isinstance(origin, Origin) else CLASS_NAMES
+    return _plot_wrong(wrong, names, origin, size, None, of_label=True)
+
+
+def _plot_wrong(
+    wrong: dict[str, NDArray[Any]],
+    names: Sequence[str],
+    origin: Origin | None,
+    size: Size,
+    fig: Figure | None,
+    of_label: bool = False,
+) -> Figure:
+    columns, titles = ("predicted", "probabilities", "labels"), []
+    for c, share, true in zip(*(wrong[name] for name in columns), strict=True):
+        predicted, labelled = class_label(c, names), class_label(true, names)
+        chance = f"({100 * share:.0f} %)"
+        first, second = ("", f" {chance}") if of_label else (f"\n{chance}", "")
+        parts = f"predicted {predicted}{first}", f"labelled\n{labelled}{second}"
+        titles.append(("\n" if of_label else ", ").join(parts))
+    with gallery(list(wrong["images"]), titles, size, origin=origin, fig=fig) as axes:
+        if not titles:
             axes[0].text(0, 0.5, "no test galaxy is misclassified", color=GREY)
     return axes[0].figure
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..network.hardware import Precision
     from ..network.probabilities import Symmetric
 
-UNUSUAL = 0.99  # of unseen galaxies of Galaxy10, 0.8 % are beyond it (docs/results.md)
+UNUSUAL = 0.99  # of unseen galaxies of Galaxy10, 0.8 % are beyond it (docs/own-data.md)
 MANY = 0.05
 AnyNetwork: TypeAlias = "Run | PathLike | keras.Model | None"
 

@@ -10,10 +10,11 @@ import pytest
 import requests
 from astropy.coordinates import SkyCoord
 from astropy.coordinates.name_resolve import NameResolveError
+from astropy.table import Table
 from PIL import Image
 
-from galclass import prepare
-from galclass.data.sdss import sdss_cutout
+from galclass import predict, prepare
+from galclass.data.sdss import INTERVAL, sdss_cutout
 from galclass.errors import DownloadError, ParameterError
 
 SERVER = "http://127.0.0.1:1/dr18"  # where nobody answers
@@ -45,7 +46,11 @@ def sky(monkeypatch, tmp_path):
         answer.status_code, answer.headers["Retry-After"] = sky.busy.pop(0) if sky.busy else usual
         return answer
 
-    monkeypatch.setattr("galclass.data.sdss.sleep", sky.pauses.append)
+    sky.turns = []  # Each request waits before it starts.
+    monkeypatch.setattr(
+        "galclass.data.sdss.sleep",
+        lambda seconds: (sky.turns if seconds == INTERVAL else sky.pauses).append(seconds),
+    )
     monkeypatch.setattr(requests, "get", get)
     return sky
 
@@ -63,6 +68,7 @@ def test_a_cutout_is_what_galaxy_zoo_showed(sky):
 
 def test_a_cutout_is_fetched_once_and_again_when_damaged(sky, tmp_path):
     first = sky.cutout(10, 20)
+    assert len(sky.turns) == 2
     assert sky.cutout(SkyCoord(10, 20, unit="deg").galactic) == first
     assert len(sky.asked) == 2
     first.write_bytes(sky.image[:1000])
@@ -120,3 +126,18 @@ def test_a_service_that_is_down_is_given_up(tmp_path):
 def test_what_is_no_position_is_refused(position, sky):
     with pytest.raises(ParameterError, match="expected"):
         sky.cutout(*position)
+
+
+@pytest.mark.filterwarnings("ignore:.* unlike those of the training")
+def test_a_catalogue_of_positions_goes_on_where_it_was_stopped(sky, monkeypatch):
+    catalogue = Table({"ra": [10.0, 11.0, 12.0, 13.0], "dec": [1.0, 2.0, 3.0, 4.0]})
+    monkeypatch.setattr("galclass.prediction.catalogue.sdss_cutout", sky.cutout)
+    assert not any(predict(catalogue[:2])["error"])
+    sky.status = {SEARCH: 503}
+    assert [bool(error) for error in predict(catalogue)["error"]] == [False, False, True, True]
+    sky.status, asked = {}, len(sky.asked)
+    table = predict(catalogue)
+    assert not any(table["error"])
+    assert table["ra"].tolist() == catalogue["ra"].tolist()
+    assert len(sky.asked) - asked == 4  # Two requests each for the two that failed.
+    assert len(sky.turns) == len(sky.asked)
