@@ -30,7 +30,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 STATES = {"schedule": "cosine", "warmup_epochs": 0.5, "weight_decay": 0.01, "averaging": 0.2}
 RECIPE = Recipe(epochs=3, batch_size=16, symmetries=True, **STATES)
 PLAIN = replace(RECIPES["published"], epochs=5)
-FILES = {"seen.npz", "manifest.json", "history.csv", "model.keras", "last.keras", "examples.npz"}
+FILES = {"seen.npz", "usual.npz", "manifest.json", "history.csv", "model.keras", "last.keras"}
+FILES |= {"examples.npz"}
 BATCH = "galclass.training.session.Session.batch"
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
