@@ -1,8 +1,8 @@
 """Make the network that ``start="simulated"`` starts from, which has seen no real galaxy.
 
 Simulates galaxies, half with the class mix of the public Galaxy10 and half with equal classes,
-trains the default recipe on them and packs the run. On two cores with AVX512-BF16 about half an
-hour. For the package, copy what is in OUT/packed into galclass/pretrained_simulated.
+trains the default recipe on them and packs the run. Simulation and training took 21 minutes on two
+cores with AVX512-BF16. For the package, copy OUT/packed to galclass/pretrained_simulated.
 
     python benchmarks/simulated_start.py --out runs/simulated_start
 """

@@ -84,7 +84,7 @@ class Origin:
         """What can be known of bare arrays."""
         digest = sha256_of_arrays(images, np.asarray(labels, np.uint8))
         names = check_class_names(class_names)
-        as_galaxy10 = images.shape[1:] == IMAGE_SHAPE  # Who else would have 69 pixels?
+        as_galaxy10 = images.shape[1:] == IMAGE_SHAPE  # A size that is Galaxy10's alone.
         known: dict[str, Any] = {"class_names": names, "crop": None if as_galaxy10 else 1.0}
         return cls("arrays", "arrays in memory", digest, len(labels), **known)
 

@@ -64,13 +64,12 @@ PUBLISHED_RECALL = (0.610, 0.956, 0.901, 0.552, 0.786, 0.0, 0.899, 0.635, 0.438,
 
 
 class Published(NamedTuple):
-    """A published file: its name, hash, addresses, size, pixels of a side, and classes."""
+    """A published file: its name, hash, addresses, pixels of an image's side, and classes."""
 
     title: str
     file_name: str
     sha256: str
     urls: tuple[str, ...]
-    megabytes: int
     side: int
     class_names: tuple[str, ...]
 
@@ -84,7 +83,6 @@ DATASETS = {
             "https://zenodo.org/records/10844811/files/Galaxy10.h5",
             "https://www.astro.utoronto.ca/~bovy/Galaxy10/Galaxy10.h5",
         ),
-        210,
         69,
         CLASS_NAMES,
     ),
@@ -96,7 +94,6 @@ DATASETS = {
             "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5",
             "https://www.astro.utoronto.ca/~hleung/shared/Galaxy10/Galaxy10_DECals.h5",
         ),
-        2700,
         256,
         DECALS_NAMES,
     ),

@@ -84,8 +84,15 @@ def prepare(images: Given, *, crop: float | None = None) -> Images:
     >>> galclass.prepare(["galaxy.png", Image.open("galaxy.png")], crop=0.7).shape
     (2, 69, 69, 3)
     """
+    return prepare_all(images, crop=crop)
+
+
+def prepare_all(
+    images: Given, *, crop: float | None = None, size: tuple[int, int] = SIZE
+) -> Images:
+    """As :func:`prepare`, for any width and height."""
     prepared = []
-    for _, image, error in iter_prepared(images, crop=crop):
+    for _, image, error in iter_prepared(images, crop=crop, size=size):
         if error:
             raise error
         prepared.append(image)

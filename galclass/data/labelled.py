@@ -165,11 +165,11 @@ def _read_parquet(path: Path) -> Any:
         column = read[name].combine_chunks()
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        missing = column.is_null().to_numpy(zero_copy_only=False)
-        filled = [type(one)() if one is not None else None for one in column.to_pylist()]
-        blank = next((one for one in filled if one is not None), "")
-        whole = [blank if one is None else one for one in column.to_pylist()]
-        table[name] = MaskedColumn(whole, mask=missing) if missing.any() else whole
+        values = column.to_pylist()
+        missing = [value is None for value in values]
+        known = next((value for value in values if value is not None), "")
+        whole = [known if value is None else value for value in values]
+        table[name] = MaskedColumn(whole, mask=missing) if any(missing) else whole
     return table
 
 

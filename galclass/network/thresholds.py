@@ -98,11 +98,8 @@ def choose_thresholds(
         mask = [value is None for value in values]
         filled = [0 if value is None else value for value in values]
         table[name] = MaskedColumn(filled, mask=mask) if any(mask) else filled
-    table[
-        "threshold"
-    ].description = (
-        f"least probability; none where too few validation galaxies have a {key} of {target}"
-    )
+    why = f"none where too few validation galaxies have a {key} of {target}"
+    table["threshold"].description = f"least probability; {why}"
     return table
 
 

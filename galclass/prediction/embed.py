@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.images import ImageLike, check_crop, iter_prepared
+from ..data.images import ImageLike, check_crop, prepare_all
 from ..errors import DataError
 from .predict import AnyNetwork, load_network
 
@@ -56,11 +56,5 @@ def embed(
     if len(dense) < 2:
         raise DataError(f"{network.model.name!r} has {len(dense)} dense layers, expected 2 or more")
     model = keras.Model(network.model.inputs, dense[-2].output)
-    prepared = []
-    for _, image, error in iter_prepared(images, crop=crop or network.crop, size=network.size):
-        if error:
-            raise error
-        prepared.append(image)
-    if not prepared:
-        raise DataError("no image given, expected at least one")
-    return predict_proba(model, np.stack(prepared))
+    prepared = prepare_all(images, crop=crop or network.crop, size=network.size)
+    return predict_proba(model, prepared)

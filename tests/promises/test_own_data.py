@@ -1,5 +1,6 @@
 """Your own classes, sizes, folders and catalogues go through the whole of galclass."""
 
+import datetime
 import json
 import shutil
 from dataclasses import replace
@@ -316,11 +317,13 @@ def test_catalogues_of_pandas_are_read_with_nulls_and_categories(tmp_path):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     frame = pandas.DataFrame({"image": ["a", "b"], "note": ["x", None], "n": [1, None]})
     frame["kind"] = pandas.Categorical(["p", "q"])
+    frame["day"] = [datetime.date(2026, 1, 2), None]
     frame.to_parquet(tmp_path / "c.parquet")
     table = read_catalogue(tmp_path / "c.parquet")
     assert table["note"].tolist() == ["x", None]
     assert table["kind"].tolist() == ["p", "q"]
     assert table["n"][0] == 1
+    assert table["day"].tolist() == [datetime.date(2026, 1, 2), None]
 
 
 def test_what_a_format_cannot_hold_is_refused_before_the_work(folder):
