@@ -44,7 +44,7 @@ figures: .venv/notebook  ## plot the README's figures from a run: make figures R
 
 lock: .venv/python  ## pin all requirements anew
 	echo 'tensorflow>=2.21' | $(BIN)/uv pip compile pyproject.toml - --universal --python-version 3.10 \
-	  --extra notebook --extra ray --extra test --extra docs --upgrade --no-annotate \
+	  --extra notebook --extra ray --extra page --extra test --extra docs --upgrade --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements-lock.txt
 
 clean:  ## delete .venv; runs and data stay
@@ -64,7 +64,7 @@ clean:  ## delete .venv; runs and data stay
 	@touch $@
 
 EXTRAS_notebook = notebook
-EXTRAS_test = notebook,ray,docs,test
+EXTRAS_test = notebook,ray,page,docs,test
 EXTRAS_docs = notebook,docs
 
 .venv/notebook .venv/test .venv/docs: .venv/%: .venv/python requirements-lock.txt pyproject.toml

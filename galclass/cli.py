@@ -63,6 +63,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "folds": (int | None, Option(None, min=2, help="Cross-validate with so many folds instead.")),
     "image_column": (str, Option("image", help="Of a catalogue: image files.")),
     "label_column": (str, Option("label", help="Of a catalogue: labels.")),
+    "host": (str | None, Option(None, help="Address to listen on. Default: this machine's own.")),
     "images": (list[Path], Argument([], help=IMAGES)),
     "n": (int, Option(4000, min=1, help="Galaxies to simulate.")),
     "name": (str | None, Option(None, help="A galaxy in SDSS, such as M51.")),
@@ -75,6 +76,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "out:table": (Path | None, Option(None, "--out", "-o", help=f"Table to write: {FORMATS}.")),
     "overwrite": (bool, Option(False, "--overwrite", help="Replace what exists.")),
     "part_rows": (int, Option(1000, min=1, help="Images in a shard.")),
+    "port": (int | None, Option(None, help="Default: the first free one from 7860.")),
     "position": (str | None, Option(None, help='A galaxy in SDSS: "RA DEC" in degrees, ICRS.')),
     "precision": (Precision, Option("auto", help="Of the network's layers; auto: the fastest.")),
     "purity": (float | None, Option(None, help="Mark samples of this purity, 0 to 1.")),
@@ -295,6 +297,16 @@ def notebook(notebook: Path, out: Path, resume: bool, overwrite: bool, **paramet
 
     execute(notebook, out, parameters=parameters, resume=resume, overwrite=overwrite)
     _print_metrics(out)
+
+
+@command(app.command(), "run:network host port")
+def page(**settings: Any) -> None:
+    """Open a page in the browser to drop images of galaxies on."""
+    from .page import open_page
+
+    page = open_page(**settings)
+    echo(f"{page.local_url}  (Ctrl-C ends it)")
+    page.block_thread()
 
 
 def _load(data: str, settings: dict[str, Any]) -> Any:

@@ -44,6 +44,19 @@ CLASS_NAMES = (
     "Disk, Face-on, Medium Spiral",
     "Disk, Face-on, Loose Spiral",
 )
+# What the volunteers were asked on the way to each class, and answered: the decision tree of Galaxy
+# Zoo 2 (Willett et al. 2013, table 2: tasks 01, 02, 04, 07, 09 and 10), shortened.
+_DISK = "Smooth and rounded, or with features or a disk? Features or a disk."
+_EDGE_ON = f"{_DISK} A disk viewed edge-on? Yes. Does it have a bulge, and of what shape?"
+_FACE_ON = f"{_DISK} A disk viewed edge-on? No. Any sign of spiral arms?"
+_SMOOTH = "Smooth and rounded, or with features or a disk? Smooth. How rounded is it?"
+_ARMS = f"{_FACE_ON} Yes. How tightly wound are they?"
+CLASS_QUESTIONS = (
+    f"{_FACE_ON} No.",
+    *(f"{_SMOOTH} {answer}." for answer in ("Completely round", "In between", "Cigar shaped")),
+    *(f"{_EDGE_ON} {answer}." for answer in ("Rounded", "Boxy", "No bulge")),
+    *(f"{_ARMS} {answer}." for answer in ("Tight", "Medium", "Loose")),
+)
 # As astroNN's module galaxy10 and its page have them; that module calls class 3 otherwise, like 4.
 DECALS_NAMES = (
     "Disturbed",

@@ -7,8 +7,10 @@ PIL's bilinear filter. This gives the pixels of the published images again.
 
 import io
 import itertools
+import math
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..errors import DataError, DownloadError, ParameterError
+from ..errors import DataError, GalclassError, ParameterError
 from ..files import PathLike
 from .arrays import IMAGE_SHAPE, Images, as_array, check_images
 from .stretch import sdss_image
@@ -223,18 +225,20 @@ def _prepare_one(source: str, image: Any, crop: float | None, size: tuple[int, i
         return source, None, image
     try:
         image = image() if callable(image) else image
-        return source, _resize(_read(image), crop, size), None
+        return source, _resize(read_image(image), crop, size), None
     except FileNotFoundError as error:
-        failure = FileNotFoundError(f"no file {error.filename or source}; give an image's path")
-    except (DataError, DownloadError) as error:
+        missing = error.filename if isinstance(image, tuple) else source
+        failure = FileNotFoundError(f"no file {missing}; give an image's path")
+    except GalclassError as error:
         failure = DataError(f"{source}: {error}")
     except Exception as error:  # Each decoder raises its own kinds on damaged files.
-        found = f"{source} cannot be read ({type(error).__name__}: {error}): no image, cut off or"
+        reason = str(error).replace(str(image), source)
+        found = f"{source} cannot be read ({type(error).__name__}: {reason}): no image, cut off or"
         failure = DataError(f"{found} too large; expected {', '.join(FORMATS)} or three FITS bands")
     return source, None, failure
 
 
-def _read(image: Any) -> Image.Image:
+def read_image(image: Any) -> Image.Image:
     """An image in any accepted form as a PIL image in RGB."""
     if _is_bands(image):
         return sdss_image(_read_bands(image))
@@ -247,8 +251,7 @@ def _read(image: Any) -> Image.Image:
         file = io.BytesIO(image) if isinstance(image, bytes) else os.path.expanduser(image)
         with Image.open(file, formats=FORMATS) as opened:
             # Pillow itself only warns up to twice its limit, and refuses above.
-            if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or np.inf):
-                raise Image.DecompressionBombError(f"{opened.size} pixels; crop it first")
+            _check_size(opened.size)
             opened.load()
             image = opened.copy()
     if not isinstance(image, Image.Image):
@@ -264,8 +267,29 @@ def _read(image: Any) -> Image.Image:
     return image.convert("RGB")
 
 
+def _check_size(size: tuple[int, ...]) -> None:
+    if math.prod(size) > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Image.DecompressionBombError(f"{size} pixels; crop it first")
+
+
 def _is_fits(item: Any) -> bool:
     return isinstance(item, PATHS) and os.fspath(item).lower().endswith(FITS_SUFFIXES)
+
+
+def order_bands(paths: Sequence[Path]) -> tuple[Path, Path, Path]:
+    """FITS files as the bands (g, r, i) of one galaxy, by the single letters in their names.
+
+    Raises
+    ------
+    DataError
+        Not one file of each band.
+    """
+    letter = "(?<![a-z]){}(?![a-z])"
+    found = [[p for p in paths if re.search(letter.format(b), p.name, re.I)] for b in "gri"]
+    if len(paths) != 3 or [len(files) for files in found] != [1, 1, 1]:
+        names = [path.name for path in paths]
+        raise DataError(f"{names}, expected three FITS files such as frame-g, frame-r and frame-i")
+    return found[0][0], found[1][0], found[2][0]
 
 
 def _is_bands(image: Any) -> bool:
@@ -292,19 +316,27 @@ def _read_fits(path: PathLike) -> NDArray[Any]:
 
     # Opened here, since astropy leaves damaged files open.
     with open(os.path.expanduser(path), "rb") as file, fits.open(file, memmap=False) as hdus:
-        planes = (hdu.data for hdu in hdus if hdu.is_image and hdu.data is not None)
-        return next(planes, np.empty((0, 0)))[::-1]
+        planes = [hdu for hdu in hdus if hdu.is_image and hdu.shape]
+        if not planes:
+            return np.empty((0, 0))
+        _check_size(planes[0].shape)
+        return planes[0].data[::-1]
+
+
+def crop_box(size: tuple[int, int], crop: float | None) -> NDArray[np.float64]:
+    """Left and top, right and bottom of what is cut out of an image of a size (pixels)."""
+    side = min(size)
+    low, high = GALAXY10_CROP if crop is None else ((1 - crop) / 2, (1 + crop) / 2)
+    return (np.array(size) - side) / 2 + side * np.array([[low], [high]])
 
 
 def _resize(image: Image.Image, crop: float | None, size: tuple[int, int]) -> Images:
     """Cut the central square out of an RGB image and resize it."""
-    side = min(image.size)
     if crop is None and image.size == size:
         return np.asarray(image)
-    low, high = GALAXY10_CROP if crop is None else ((1 - crop) / 2, (1 + crop) / 2)
-    if side * (high - low) < 1:
+    box = crop_box(image.size, crop)
+    if box[1, 0] - box[0, 0] < 1:
         raise DataError(f"{image.width} x {image.height} pixels, expected more or a larger crop")
-    box = (np.array(image.size) - side) / 2 + side * np.array([[low], [high]])
     # Cropped to whole pixels before, since resize(box=...) also reads pixels around the box.
     corner = np.floor(box[0])
     image = image.crop((*corner, *np.ceil(box[1])))

@@ -50,8 +50,8 @@ def sdss_cutout(
     Parameters
     ----------
     position : float, astropy.coordinates.SkyCoord or str
-        Right ascension (ICRS, degrees); or a position; or a name that Simbad, NED or VizieR
-        knows, asked through CDS's Sesame.
+        Right ascension (ICRS, degrees); or a position, also as text, ``"202.47 47.195"``; or a
+        name that Simbad, NED or VizieR knows, asked through CDS's Sesame.
     dec : float, optional
         Declination (ICRS, degrees), with a right ascension.
     cache : path-like, optional
@@ -103,6 +103,9 @@ def _resolve(position: Any, dec: Any, timeout: float) -> tuple[float, float]:
     """Right ascension and declination, ICRS degrees, of anything that names a position."""
     with suppress(TypeError, ValueError), conf.set_temp("remote_timeout", timeout):
         try:
+            if isinstance(position, str) and dec is None:
+                with suppress(ValueError):
+                    position, dec = map(float, position.replace(",", " ").split())
             if isinstance(position, str) and dec is None:
                 position = SkyCoord.from_name(position)
         except name_resolve.NameResolveError as error:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.arrays import check_images, check_labels
+from ..data.arrays import Images, check_images, check_labels
 from ..errors import ParameterError
 
 if TYPE_CHECKING:
     import keras
 
 BATCH_SIZE = 64
+SMOOTHING = 3  # pixels: a cell of the network's last map is 4 wide
 
 
 def grad_cam(
@@ -78,6 +79,31 @@ def grad_cam(
             maps[i] = map_coordinates(one, grid, order=1, mode="nearest")
     highest = maps.max(axis=(1, 2), keepdims=True)
     return maps / np.where(highest > 0, highest, 1)
+
+
+def evidence(model: "keras.Model", images: Images, classes: ArrayLike) -> NDArray[np.float32]:
+    """Grad-CAM averaged over the eight symmetries and smoothed with a Gaussian of 3 pixels.
+
+    Parameters
+    ----------
+    model, images, classes
+        As for :func:`grad_cam`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, height, width)
+        0 to 1, scaled to a maximum of 1 in each image.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    from ..network.symmetry import apply_symmetry
+
+    maps = sum(
+        apply_symmetry(grad_cam(model, apply_symmetry(images, e), classes)[..., None], inverse)
+        for e, inverse in enumerate((0, 1, 2, 3, 4, 6, 5, 7))
+    )
+    maps = gaussian_filter(maps[..., 0], (0, SMOOTHING, SMOOTHING))
+    return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-9)
 
 
 def _through(layers: Sequence[Any], values: Any) -> Any:

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     import keras
     from astropy.table import Table
 
-SMOOTHING = 3  # pixels, of the evidence: a cell of the network's last map is 4 wide
-
 
 def plot_confusion_matrix(
     matrix: NDArray[np.integer[Any]] | Run,
@@ -397,9 +395,8 @@ def plot_attribution(
     -------
     matplotlib.figure.Figure
         Each image, and below it the same in grey with the evidence over it: the more evidence, the
-        brighter and the more opaque the colour. The evidence is that of
-        :func:`galclass.evaluation.attribution.grad_cam`, averaged over the eight symmetries and
-        smoothed with a Gaussian of 3 pixels.
+        brighter and the more opaque the colour
+        (:func:`galclass.evaluation.attribution.evidence`).
 
     Examples
     --------
@@ -407,11 +404,8 @@ def plot_attribution(
     >>> galaxies = galclass.load_data("simulated", n=5)
     >>> galclass.plot_attribution(*galaxies).savefig("attribution.png")
     """
-    from scipy.ndimage import gaussian_filter
-
-    from ..evaluation.attribution import grad_cam
+    from ..evaluation.attribution import evidence
     from ..network._tensorflow import keras
-    from ..network.symmetry import apply_symmetry
     from ..prediction.predict import predict
 
     images = check_images(images)
@@ -420,17 +414,12 @@ def plot_attribution(
     network = run if isinstance(run, keras.Model) else as_run(run or load_pretrained())
     model = network.load_model() if isinstance(network, Run) else network
     predicted = np.array(predict(images, run=network)["class"])
-    maps = sum(
-        apply_symmetry(grad_cam(model, apply_symmetry(images, e), predicted)[..., None], inverse)
-        for e, inverse in enumerate((0, 1, 2, 3, 4, 6, 5, 7))
-    )
-    maps = gaussian_filter(maps[..., 0], (0, SMOOTHING, SMOOTHING))
+    maps = evidence(model, images, predicted)
     titles = [f"predicted {c + 1}" for c in predicted]
     if true is not None:
         titles = [f"{title}\nlabelled {c + 1}" for title, c in zip(titles, true, strict=False)]
     with gallery(list(images), titles, size, below=1.04, origin=origin, fig=fig) as axes:
-        for ax, image, evidence in zip(axes, images, maps, strict=False):
-            share = evidence / max(evidence.max(), 1e-9)
+        for ax, image, share in zip(axes, images, maps, strict=False):
             under = ax.inset_axes([0, -1.04, 1, 1])
             under.set_axis_off()
             under.imshow(image.mean(axis=-1), cmap="gray", interpolation="bicubic")

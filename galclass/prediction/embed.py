@@ -1,6 +1,7 @@
 """Images as the numbers that the network tells classes from."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 from ..data.images import ImageLike, check_crop, prepare_all
 from ..errors import DataError
 from .predict import AnyNetwork, load_network
+
+if TYPE_CHECKING:
+    import keras
 
 
 def embed(
@@ -47,14 +51,26 @@ def embed(
     >>> int(indices[0, 0])
     0
     """
-    from ..network._tensorflow import keras
     from ..network.probabilities import predict_proba
 
     crop = check_crop(crop)
     network = load_network(run, precision="float32")
-    dense = [layer for layer in network.model.layers if isinstance(layer, keras.layers.Dense)]
-    if len(dense) < 2:
-        raise DataError(f"{network.model.name!r} has {len(dense)} dense layers, expected 2 or more")
-    model = keras.Model(network.model.inputs, dense[-2].output)
+    model = headless(network.model)
     prepared = prepare_all(images, crop=crop or network.crop, size=network.size)
     return predict_proba(model, prepared)
+
+
+def headless(model: "keras.Model") -> "keras.Model":
+    """The network up to its last dense layer but one.
+
+    Raises
+    ------
+    DataError
+        It has no such layer.
+    """
+    from ..network._tensorflow import keras
+
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    if len(dense) < 2:
+        raise DataError(f"{model.name!r} has {len(dense)} dense layers, expected 2 or more")
+    return keras.Model(model.inputs, dense[-2].output)
