@@ -163,14 +163,14 @@ def _links(table: "Table") -> str:
     return f'<p class="galclass">Table: {" · ".join(links)}</p>'
 
 
-def _listed(files: Sequence[str]) -> list[tuple[str, Any]]:
-    """Uploaded files with their names; FITS files are the bands of one galaxy."""
+def _take(files: Sequence[str]) -> tuple[list[tuple[str, Any]], None]:
+    """Uploaded files with their names, FITS files as the bands of one galaxy; and room for more."""
     paths = [Path(file) for file in files]
     bands = [path for path in paths if path.name.lower().endswith(FITS_SUFFIXES)]
     named: list[tuple[str, Any]] = [(path.name, path) for path in paths if path not in bands]
     if bands:
         named.append((", ".join(path.name for path in bands), partial(order_bands, bands)))
-    return named
+    return named, None
 
 
 def _build(gr: Any, guide: Guide) -> "gradio.Blocks":
@@ -214,7 +214,7 @@ def _build(gr: Any, guide: Guide) -> "gradio.Blocks":
                 rows = gr.Dataframe(headers=HEADERS, interactive=False, visible=False, **look)
                 links, shown = gr.HTML(), gr.HTML()
         then = {"fn": answer, "inputs": [named, slider], "outputs": [table, rows, links, shown]}
-        files.upload(lambda files: (_listed(files), None), files, [named, files]).then(**then)
+        files.upload(_take, files, [named, files]).then(**then)
         place.submit(lambda text: [(text, partial(sdss_cutout, text))], place, named).then(**then)
         gallery.select(choose, None, named).then(**then)
         slider.release(**then)

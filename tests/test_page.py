@@ -111,10 +111,10 @@ def test_three_fits_files_are_one_galaxy_in_the_order_of_their_bands(guide, tmp_
     for path in files.values():
         fits.writeto(path, rng.uniform(0, 5, (80, 80)))
     expected = predict([tuple(files.values())])
-    ((name, image),) = page._listed([str(files[band]) for band in "irg"])
+    ((name, image),), _ = page._take([str(files[band]) for band in "irg"])
     table = guide.answer([(name, image)], None)
     assert table["p0"][0] == pytest.approx(expected["p0"][0], abs=1e-6)
-    two = page._listed([str(files["g"]), str(files["r"]), "a.png"])
+    two, _ = page._take([str(files["g"]), str(files["r"]), "a.png"])
     (_, found) = guide.answer(two, None)["error"]
     assert "expected three FITS files such as frame-g" in found
     with pytest.raises(DataError, match="expected three FITS"):

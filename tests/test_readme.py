@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from galclass import cli
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/cluster.md", "docs/results.md")
-NAMES += ("docs/own-data.md",)
+NAMES += ("docs/own-data.md", "docs/page.md")
 DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 README = DOCUMENTS["README.md"]
 # What is not run: this checkout and what runs this.
@@ -70,6 +71,9 @@ def _run(command, monkeypatch):
         return
     for pattern, replacement in SMALLER:
         arguments = re.sub(pattern, replacement, arguments)
+    if arguments.startswith("page"):  # test_page.py opens it.
+        shown = SimpleNamespace(local_url="here", block_thread=lambda: None)
+        monkeypatch.setattr("galclass.page.open_page", lambda **_: shown)
     if arguments.startswith("notebook"):  # test_notebook.py runs the notebook.
         monkeypatch.setattr("galclass.notebook.execute", lambda one, *_, **__: os.stat(ROOT / one))
         monkeypatch.setattr(cli, "_print_metrics", lambda _: None)
@@ -126,6 +130,15 @@ def test_every_link_to_a_file_resolves_and_every_figure_has_a_text_in_its_place(
         assert [link for link in links if not (path.parent / link).exists()] == [], path
     assert re.findall(r"\]\((?!http)", README)
     assert all(text.strip() for text in re.findall(r"!\[([^\]]*)\]", README))
+
+
+@pytest.mark.slow
+def test_the_python_of_the_page_runs(newcomer):
+    pytest.importorskip("gradio", reason="gradio is not installed: no page")
+    (block,) = _blocks(DOCUMENTS["docs/page.md"], "python")
+    after = "print(page.local_url, page.is_running)"
+    done = subprocess.check_output([sys.executable, "-c", f"{block}{after}"], text=True)
+    assert re.search(r"http://127.0.0.1:\d+/ False", done)
 
 
 @pytest.mark.slow

@@ -105,7 +105,8 @@ def _resolve(position: Any, dec: Any, timeout: float) -> tuple[float, float]:
         try:
             if isinstance(position, str) and dec is None:
                 with suppress(ValueError):
-                    position, dec = map(float, position.replace(",", " ").split())
+                    numbers: Any = map(float, position.replace(",", " ").split())
+                    position, dec = numbers
             if isinstance(position, str) and dec is None:
                 position = SkyCoord.from_name(position)
         except name_resolve.NameResolveError as error:

@@ -98,11 +98,11 @@ def evidence(model: "keras.Model", images: Images, classes: ArrayLike) -> NDArra
 
     from ..network.symmetry import apply_symmetry
 
-    maps = sum(
-        apply_symmetry(grad_cam(model, apply_symmetry(images, e), classes)[..., None], inverse)
-        for e, inverse in enumerate((0, 1, 2, 3, 4, 6, 5, 7))
-    )
-    maps = gaussian_filter(maps[..., 0], (0, SMOOTHING, SMOOTHING))
+    changed = np.concatenate([apply_symmetry(images, e) for e in range(8)])
+    found = np.split(grad_cam(model, changed, np.tile(classes, 8))[..., None], 8)
+    back = zip(found, (0, 1, 2, 3, 4, 6, 5, 7), strict=True)
+    maps = sum(apply_symmetry(one, inverse) for one, inverse in back)[..., 0]
+    maps = gaussian_filter(maps, (0, SMOOTHING, SMOOTHING))
     return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-9)
 
 

@@ -4,7 +4,7 @@ from scipy.ndimage import center_of_mass
 
 from galclass import build_cnn
 from galclass.errors import DataError, ParameterError
-from galclass.evaluation.attribution import grad_cam
+from galclass.evaluation.attribution import evidence, grad_cam
 from galclass.network._tensorflow import keras, tf
 
 
@@ -38,6 +38,15 @@ def test_the_map_lies_on_the_evidence_for_the_class_by_default_the_predicted(col
     each = grad_cam(colour_model, both, np.array([0, 1, 0]))  # With its own class and scale.
     expected = [grad_cam(colour_model, blobs, 0)[0], found, 0 * found]
     np.testing.assert_allclose(each, expected, atol=1e-5)
+
+
+def test_averaged_over_the_symmetries_the_evidence_turns_with_the_image():
+    model = build_cnn(seed=1, filters=((8, 8), (8,), (8,)))
+    images = np.random.default_rng(2).integers(0, 256, (2, 69, 69, 3), dtype=np.uint8)
+    upright = evidence(model, images, [3, 5])
+    turned = evidence(model, np.rot90(images, axes=(1, 2)), [3, 5])
+    np.testing.assert_allclose(turned, np.rot90(upright, axes=(1, 2)), atol=1e-4)
+    np.testing.assert_allclose(upright.max(axis=(1, 2)), 1, atol=1e-5)
 
 
 def test_the_map_is_the_papers_formula_on_the_published_network():
