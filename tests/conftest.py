@@ -29,13 +29,23 @@ def real_path():
     return Path(folder) / "Galaxy10_subset.h5"
 
 
-@pytest.fixture(scope="session")
-def images_of_brightness():
-    """100 made-up images, ten a class, whose class is their brightness: quick to learn."""
+def _images_of_brightness(side):
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(10, dtype=np.uint8), 10)
-    images = rng.integers(0, 25, (100, 69, 69, 3)) + 22 * labels[:, None, None, None]
+    images = rng.integers(0, 25, (100, side, side, 3)) + 22 * labels[:, None, None, None]
     return images.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="session")
+def images_of_brightness():
+    """100 small made-up images, ten a class, whose class is their brightness: quick to learn."""
+    return _images_of_brightness(40)
+
+
+@pytest.fixture(scope="session")
+def like_galaxy10():
+    """The same in Galaxy10's 69 x 69 pixels."""
+    return _images_of_brightness(69)
 
 
 @pytest.fixture(scope="session")

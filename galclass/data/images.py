@@ -232,7 +232,9 @@ def _prepare_one(source: str, image: Any, crop: float | None, size: tuple[int, i
     except GalclassError as error:
         failure = DataError(f"{source}: {error}")
     except Exception as error:  # Each decoder raises its own kinds on damaged files.
-        reason = str(error).replace(str(image), source)
+        reason = str(error)
+        if isinstance(image, PATHS):  # It may lie where nobody is to know.
+            reason = reason.replace(os.fspath(image), source)
         found = f"{source} cannot be read ({type(error).__name__}: {reason}): no image, cut off or"
         failure = DataError(f"{found} too large; expected {', '.join(FORMATS)} or three FITS bands")
     return source, None, failure

@@ -40,12 +40,12 @@ def test_changed_simulated_galaxies_are_still_simulated(simulated, tmp_path):
 
 
 def test_files_are_known_by_name_without_folder_and_the_published_one_by_its_hash(
-    images_of_brightness, tmp_path, monkeypatch
+    like_galaxy10, tmp_path, monkeypatch
 ):
     path = tmp_path / "mine.h5"
-    expected = Origin("file", "mine.h5", sha256_of_arrays(*images_of_brightness), 100)
+    expected = Origin("file", "mine.h5", sha256_of_arrays(*like_galaxy10), 100)
     # Whatever a file claims of itself.
-    write_data(path, Dataset(*images_of_brightness, replace(expected, kind="galaxy10")))
+    write_data(path, Dataset(*like_galaxy10, replace(expected, kind="galaxy10")))
     assert load_data(path).origin == expected
     assert str(expected) == "Galaxies of mine.h5: 100"
     known = galaxy10.DATASETS["galaxy10"]._replace(sha256=sha256_of_file(path))

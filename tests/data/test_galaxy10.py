@@ -24,10 +24,8 @@ def test_the_public_counts_sum_to_the_public_number():
     assert len(galaxy10.CLASS_COUNTS) == len(CLASS_NAMES) == len(galaxy10.PUBLISHED_RECALL) == 10
 
 
-def test_a_file_is_read_as_it_was_written_and_more_attributes_do_no_harm(
-    images_of_brightness, tmp_path
-):
-    images, labels = images_of_brightness
+def test_a_file_is_read_as_it_was_written_and_more_attributes_do_no_harm(like_galaxy10, tmp_path):
+    images, labels = like_galaxy10
     path = tmp_path / "some.h5"
     write_galaxy10(path, images, labels.astype(int), attributes={"origin_kind": "file", "n": 3})
     assert [file.name for file in tmp_path.iterdir()] == ["some.h5"]
@@ -41,18 +39,18 @@ def test_a_file_is_read_as_it_was_written_and_more_attributes_do_no_harm(
     assert read_attributes(path) == {"origin_kind": "file", "n": 3, "real": 0.5}
 
 
-def test_images_are_counted_without_labels(images_of_brightness, tmp_path):
+def test_images_are_counted_without_labels(like_galaxy10, tmp_path):
     with h5py.File(tmp_path / "some.h5", "w") as file:
-        file["images"] = images_of_brightness[0][:7]
+        file["images"] = like_galaxy10[0][:7]
     assert count_images(tmp_path / "some.h5") == 7
 
 
-def test_arrays_and_class_names_equal_those_of_astronn(images_of_brightness, tmp_path, monkeypatch):
+def test_arrays_and_class_names_equal_those_of_astronn(like_galaxy10, tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # It imports pkg_resources, which warns.
         astronn = pytest.importorskip("astroNN.datasets.galaxy10sdss", reason="needs astroNN")
     path = tmp_path / "datasets" / "Galaxy10.h5"
-    write_galaxy10(path, *images_of_brightness)
+    write_galaxy10(path, *like_galaxy10)
     monkeypatch.setattr(astronn, "astroNN_CACHE_DIR", str(tmp_path))
     known = galaxy10.DATASETS["galaxy10"]
     monkeypatch.setattr(astronn, "filehash", lambda *_, **keywords: known.sha256)
@@ -62,23 +60,21 @@ def test_arrays_and_class_names_equal_those_of_astronn(images_of_brightness, tmp
     assert tuple(astronn.Galaxy10Class[c] for c in range(10)) == CLASS_NAMES
 
 
-def test_the_file_is_found_where_it_is_and_told_from_others(
-    images_of_brightness, tmp_path, monkeypatch
-):
+def test_the_file_is_found_where_it_is_and_told_from_others(like_galaxy10, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GALCLASS_DATA", "~/mine.h5")
-    write_galaxy10("mine.h5", *images_of_brightness)
+    write_galaxy10("mine.h5", *like_galaxy10)
     assert locate_galaxy10() == tmp_path / "mine.h5"
     monkeypatch.delenv("GALCLASS_DATA")
     monkeypatch.setattr(galaxy10, "fetch_galaxy10", lambda wanted: Path("fetched"))
     assert locate_galaxy10() == Path("fetched")
     in_astronn = tmp_path / ".astroNN" / "datasets" / "Galaxy10.h5"
-    write_galaxy10(in_astronn, *images_of_brightness)
+    write_galaxy10(in_astronn, *like_galaxy10)
     with pytest.warns(UserWarning, match="damaged .* is not used"):
         assert locate_galaxy10() == Path("fetched")
     in_data = Path("data") / "Galaxy10.h5"
-    write_galaxy10(in_data, *images_of_brightness)
+    write_galaxy10(in_data, *like_galaxy10)
     with pytest.raises(DataError, match="is not the published"):
         locate_galaxy10()
     known = galaxy10.DATASETS["galaxy10"]._replace(sha256=galaxy10.sha256_of_file(in_data))
@@ -88,14 +84,14 @@ def test_the_file_is_found_where_it_is_and_told_from_others(
     assert locate_galaxy10() == in_astronn
 
 
-def test_what_is_no_path_and_what_cannot_be_written_is_refused(images_of_brightness, tmp_path):
+def test_what_is_no_path_and_what_cannot_be_written_is_refused(like_galaxy10, tmp_path):
     with pytest.raises(ParameterError, match="expected the path"):
-        load_galaxy10(images_of_brightness[0])
+        load_galaxy10(like_galaxy10[0])
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"cannot write .*(Not a directory|File exists)"):
-        write_galaxy10(tmp_path / "file" / "some.h5", *images_of_brightness)
+        write_galaxy10(tmp_path / "file" / "some.h5", *like_galaxy10)
     with pytest.raises(DataError, match="100 images but 99 labels"):
-        write_galaxy10(tmp_path / "x.h5", images_of_brightness[0], images_of_brightness[1][1:])
+        write_galaxy10(tmp_path / "x.h5", like_galaxy10[0], like_galaxy10[1][1:])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -28,8 +28,8 @@ def test_the_network_is_the_published_one_to_the_parameter_and_all_but_its_outpu
         build_cnn(input_shape=(69, 69))
 
 
-def test_the_seed_fixes_the_weights_and_half_precision_of_raw_images_is_near(images_of_brightness):
-    model, images = build_cnn(seed=0), images_of_brightness[0][:4]
+def test_the_seed_fixes_the_weights_and_half_precision_of_raw_images_is_near(like_galaxy10):
+    model, images = build_cnn(seed=0), like_galaxy10[0][:4]
     np.testing.assert_allclose(model.get_layer("rescale")(images), images / 255, rtol=1e-6)
     full = model(images).numpy()
     np.testing.assert_allclose(full.sum(axis=1), 1, rtol=1e-5)

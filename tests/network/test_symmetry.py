@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from galclass import load_galaxy10, split
+from galclass import build_cnn, load_galaxy10, split
 from galclass.network.probabilities import predict_proba
 from galclass.network.symmetry import apply_symmetry, find_copies
 
@@ -41,10 +41,9 @@ def test_no_real_galaxy_is_in_two_parts_of_the_split(real_path):
         assert sum(bool(part & set(group)) for part in parts) == 1
 
 
-def test_predictions_depend_neither_on_the_batch_nor_averaged_on_a_symmetry(
-    trained, images_of_brightness, images
-):
-    model, some, chosen = trained.load_model(), images_of_brightness[0][:10], np.array([4, 1])
+def test_predictions_depend_neither_on_the_batch_nor_averaged_on_a_symmetry(like_galaxy10, images):
+    model = build_cnn(seed=1, filters=((8, 8), (8,), (8,)))
+    some, chosen = like_galaxy10[0][:10], np.array([4, 1])
     together = predict_proba(model, some)
     np.testing.assert_allclose(predict_proba(model, some, batch_size=3), together, atol=1e-6)
     np.testing.assert_allclose(predict_proba(model, some, chosen), together[chosen], atol=1e-6)

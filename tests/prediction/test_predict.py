@@ -21,10 +21,10 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def folder(images_of_brightness, tmp_path_factory):
+def folder(like_galaxy10, tmp_path_factory):
     """Ten images of 69 pixels, and with them one that is cut off and one without colour."""
     path = tmp_path_factory.mktemp("images")
-    for i, image in enumerate(images_of_brightness[0][::10]):
+    for i, image in enumerate(like_galaxy10[0][::10]):
         Image.fromarray(image).save(path / f"g{i:02d}.png")
     (path / "g03b.png").write_bytes((path / "g00.png").read_bytes()[:3000])
     Image.open(path / "g00.png").convert("L").save(path / "g05b.JPG")
@@ -37,8 +37,8 @@ def probabilities(table):
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_a_row_says_class_runner_up_and_probabilities(symmetric, model, images_of_brightness):
-    images = images_of_brightness[0]
+def test_a_row_says_class_runner_up_and_probabilities(symmetric, model, like_galaxy10):
+    images = like_galaxy10[0]
     table = predict(images, run=model, symmetric=symmetric)
     expected = predict_proba(model, images, symmetric=symmetric)
     np.testing.assert_allclose(probabilities(table), expected, atol=1e-6)
@@ -54,7 +54,7 @@ def test_a_row_says_class_runner_up_and_probabilities(symmetric, model, images_o
 
 @pytest.mark.parametrize("batch_size", [4, 256])
 def test_broken_images_keep_their_row_and_the_others_their_answers(
-    model, folder, images_of_brightness, batch_size
+    model, folder, like_galaxy10, batch_size
 ):
     table = predict(folder, run=model, batch_size=batch_size)
     names = [source.rpartition("/")[2] for source in table["source"]]
@@ -65,14 +65,14 @@ def test_broken_images_keep_their_row_and_the_others_their_answers(
     assert "cut off" in table["error"][names.index("g03b.png")]
     assert "colour" in table["error"][names.index("g05b.JPG")]
     assert set(table["error"][~broken]) == {""}
-    good = predict(images_of_brightness[0][::10], run=model)
+    good = predict(like_galaxy10[0][::10], run=model)
     np.testing.assert_allclose(table["p3"][~broken], good["p3"], atol=1e-6)
 
 
 def test_all_forms_of_images_are_taken_and_the_progress_bar_counts_them(
-    model, images_of_brightness, folder, capfd
+    model, like_galaxy10, folder, capfd
 ):
-    image, path = images_of_brightness[0][0], folder / "g00.png"
+    image, path = like_galaxy10[0][0], folder / "g00.png"
     stream = (one for one in [str(path), Image.fromarray(image), image, folder / "gone.png"])
     table = predict(stream, run=model)
     assert table["source"].tolist() == [str(path), "image 1", "image 2", f"{folder}/gone.png"]
@@ -157,8 +157,8 @@ def test_a_network_that_would_answer_wrongly_is_refused(make, words):
         predict(np.zeros((2, 69, 69, 3), np.uint8), run=make())
 
 
-def test_a_network_of_ones_own_predicts(images_of_brightness):
-    images, own = images_of_brightness[0][:3], layers()
+def test_a_network_of_ones_own_predicts(like_galaxy10):
+    images, own = like_galaxy10[0][:3], layers()
     table = predict(images, run=own)
     np.testing.assert_allclose(probabilities(table), own.predict(images, verbose=0), atol=1e-6)
     assert (table.meta["symmetric"], table.meta["network"]) == (False, own.name)

@@ -29,12 +29,12 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def images(images_of_brightness):
-    return images_of_brightness[0][::9]
+def images(like_galaxy10):
+    return like_galaxy10[0][::9]
 
 
 @pytest.fixture(scope="module")
-def sources(images, images_of_brightness, tmp_path_factory):
+def sources(images, like_galaxy10, tmp_path_factory):
     """The same twelve images as a directory, as Parquet and as HDF5; the fourth is broken."""
     path = tmp_path_factory.mktemp("sources")
     for name in ("images", "several"):
@@ -50,7 +50,7 @@ def sources(images, images_of_brightness, tmp_path_factory):
     pq.write_table(rows[:7], path / "several" / "a.parquet", row_group_size=2)
     pq.write_table(rows[7:], path / "several" / "b.parquet")
     (path / "several" / "_metadata").write_text("not a part")
-    write_galaxy10(path / "some.h5", images, images_of_brightness[1][::9])
+    write_galaxy10(path / "some.h5", images, like_galaxy10[1][::9])
     return path
 
 

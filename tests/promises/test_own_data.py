@@ -364,13 +364,15 @@ def test_runs_of_older_versions_are_resumed_and_verified(
 ):
     path = copied.path / "manifest.json"
     manifest = json.loads(path.read_text())
-    for key in ("class_names", "crop"):
-        del manifest["origin"][key]
-    del manifest["network"]["input_shape"]
+    del manifest["origin"]["class_names"]
     path.write_text(json.dumps(manifest))
     assert galclass.verify(copied.path, measured_data) == []
     settings = {"epochs": 3, "precision": "float32", "verbose": False, "resume": True}
     assert train(*images_of_brightness, out=copied.path, **settings).path == copied.path
+    del manifest["network"]["input_shape"], manifest["origin"]["crop"]
+    path.write_text(json.dumps(manifest))
+    older = load_run(copied.path)
+    assert (older.image_shape, older.origin.crop) == ((69, 69, 3), None)
 
 
 def test_own_classes_of_galaxy10s_images_keep_its_scale(galaxies):

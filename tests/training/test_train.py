@@ -133,7 +133,9 @@ def test_a_float16_step_scales_its_loss(images_of_brightness):
     images, labels = images_of_brightness
     recipe = replace(RECIPES["default"], warmup_epochs=0)
     parts = split_record(labels, "stratified")[0]
-    session = Session(recipe, {"l2": 0.0}, 0, "float16", parts, images, labels)
+    session = Session(
+        recipe, {"l2": 0.0, "input_shape": (40, 40, 3)}, 0, "float16", parts, images, labels
+    )
     before = session.model.get_weights()
     session.step(tf.constant(images[:2]), tf.constant(labels[:2], tf.int32))
     after = session.model.get_weights()
