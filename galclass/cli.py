@@ -2,8 +2,11 @@
 
 import inspect
 import io
+import os
 import re
+import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -304,9 +307,12 @@ def page(**settings: Any) -> None:
     """Open a page in the browser to drop images of galaxies on."""
     from .page import open_page
 
-    page = open_page(**settings)
-    echo(f"{page.local_url}  (Ctrl-C ends it)")
-    page.block_thread()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that uploads are deleted then, too.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as uploads:
+        os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
+        page = open_page(**settings)
+        echo(f"{page.local_url}  (Ctrl-C ends it)")
+        page.block_thread()
 
 
 def _load(data: str, settings: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from .data.dataset import load_data
 from .data.galaxy10 import CLASS_QUESTIONS
 from .data.images import FITS_SUFFIXES, crop_box, order_bands, prepare_named, read_image
 from .data.sdss import sdss_cutout
-from .errors import DataError, MissingPackageError
+from .errors import DataError, MissingPackageError, ParameterError
 from .files import PathLike
 from .prediction.predict import UNUSUAL, classify, load_network
 from .prediction.table import write_table
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 200  # at a time
 LARGEST_FILE = "50mb"
+LONGEST_NAME = 99
 KEPT = 3600  # seconds, of an uploaded file
 WAITING = 50  # requests, beside those that are answered
 SHOWN = 424  # pixels of an image's longer side
@@ -83,9 +84,6 @@ class Guide:
 
     def answer(self, named: Sequence[tuple[str, Any]], crop: float | None) -> "Table":
         """The table that :func:`galclass.predict` returns, of images that have names."""
-        if len(named) > MOST_IMAGES:
-            found = f"{len(named)} images, expected {MOST_IMAGES} at most; use galclass predict"
-            named = [("too many", DataError(found))]
         prepared = prepare_named(named, crop=crop, size=self.network.size)
         return classify(self.network, prepared, batch_size=64)
 
@@ -93,6 +91,8 @@ class Guide:
         """HTML of the answer for one image: its class, how sure it is, and what it rests on."""
         from .evaluation.attribution import evidence
 
+        if row["error"]:
+            return self.template.render(error=row["error"])
         ((_, prepared, error),) = prepare_named(
             [(str(row["source"]), image)], crop=crop, size=self.network.size
         )
@@ -170,7 +170,27 @@ def _take(files: Sequence[str]) -> tuple[list[tuple[str, Any]], None]:
     named: list[tuple[str, Any]] = [(path.name, path) for path in paths if path not in bands]
     if bands:
         named.append((", ".join(path.name for path in bands), partial(order_bands, bands)))
+    if len(named) > MOST_IMAGES:
+        found = f"{len(named)} images, expected {MOST_IMAGES} at most; use galclass predict"
+        named = [("too many", DataError(found))]
     return named, None
+
+
+def _look_up(text: str) -> list[tuple[str, Any]]:
+    text = text.strip()[:LONGEST_NAME]
+    return [(text, partial(sdss_cutout, text))] if text else []
+
+
+def _refuse_addresses(files: Any) -> None:
+    """Take uploads alone: Gradio would fetch an address that is sent in place of one."""
+    move = files.async_move_resource_to_block_cache
+
+    async def checked(path: Any) -> Any:
+        if "://" in str(path):
+            raise ParameterError(f"{str(path)[:LONGEST_NAME]} is an address, expected a file")
+        return await move(path)
+
+    files.async_move_resource_to_block_cache = checked
 
 
 def _build(gr: Any, guide: Guide) -> "gradio.Blocks":
@@ -181,16 +201,17 @@ def _build(gr: Any, guide: Guide) -> "gradio.Blocks":
         return guide.network.crop if slider == usual else slider
 
     def answer(named: Any, slider: float) -> tuple[Any, ...]:
-        named = named or [("nothing yet", DataError("drop an image, or take an example"))]
-        table = guide.answer(named, cropped(slider))
-        first = next((i for i, error in enumerate(table["error"]) if not error), 0)
-        shown = guide.show(table[first], named[first][1], cropped(slider))
+        crop = cropped(slider)
+        if not named:
+            return [], gr.skip(), "", guide.template.render(error="Give an image first.")
+        table = guide.answer(named, crop)
+        answered = [(row, image, crop) for row, (_, image) in zip(table, named, strict=True)]
+        first = next((one for one in answered if not one[0]["error"]), answered[0])
         rows = gr.Dataframe(_rows(table), visible=len(table) > 1)
-        return table, rows, _links(table), shown
+        return answered, rows, _links(table), guide.show(*first)
 
-    def pick(event: gr.SelectData, named: Any, table: Any, slider: float) -> str:
-        i = int(event.row_value[0]) - 1
-        return guide.show(table[i], named[i][1], cropped(slider))
+    def pick(event: gr.SelectData, answered: Any) -> str:
+        return guide.show(*answered[int(event.row_value[0]) - 1])
 
     def choose(event: gr.SelectData) -> list[tuple[str, Any]]:
         image, name = examples[event.index]
@@ -198,27 +219,32 @@ def _build(gr: Any, guide: Guide) -> "gradio.Blocks":
 
     with gr.Blocks(title="galclass", analytics_enabled=False, delete_cache=(60, KEPT)) as page:
         gr.HTML(guide.template.render(head=True, run=guide.run))
-        named, table = gr.State([]), gr.State()
+        named, answered = gr.State([]), gr.State([])
         with gr.Row():
             with gr.Column(scale=2, min_width=330):
                 files = gr.File(label="Images", file_count="multiple", elem_id="images", height=150)
-                known = {"placeholder": "202.47 47.195, or M51", "max_length": 99}
+                known = {"placeholder": "202.47 47.195, or M51", "max_length": LONGEST_NAME}
                 place = gr.Textbox(label="Or a galaxy in SDSS", **known)
                 look = {"columns": 5, "show_label": False, "buttons": [], "elem_id": "examples"}
                 images = [image for image, _ in examples]
                 gallery = gr.Gallery(images, allow_preview=False, **look)
-                gr.HTML(f'<p class="galclass trust">Examples. {guide.origin}</p>')
-                slider = gr.Slider(0.1, 1, usual, step=0.004, label="Share of the image to use")
+                gr.HTML(guide.template.render(examples=guide.origin))
+                least = min(0.1, usual)
+                slider = gr.Slider(least, 1, usual, step=0.004, label="Share of the image to use")
             with gr.Column(scale=3, min_width=330):
                 look = {"max_height": 260, "wrap": True, "column_widths": WIDTHS, "buttons": []}
                 rows = gr.Dataframe(headers=HEADERS, interactive=False, visible=False, **look)
                 links, shown = gr.HTML(), gr.HTML()
-        then = {"fn": answer, "inputs": [named, slider], "outputs": [table, rows, links, shown]}
-        files.upload(_take, files, [named, files]).then(**then)
-        place.submit(lambda text: [(text, partial(sdss_cutout, text))], place, named).then(**then)
-        gallery.select(choose, None, named).then(**then)
+        then = {"fn": answer, "inputs": [named, slider], "outputs": [answered, rows, links, shown]}
+        taken = files.upload(_take, files, [named, files])
+        taken.success(**then)
+        failed = guide.template.render(error="These files could not be uploaded; rename them.")
+        taken.failure(lambda: (None, failed), None, [files, shown])
+        place.submit(_look_up, place, named).success(**then)
+        gallery.select(choose, None, named).success(**then)
         slider.release(**then)
-        rows.select(pick, [named, table, slider], shown)
+        rows.select(pick, answered, shown)
+        _refuse_addresses(files)
     return page
 
 
@@ -266,6 +292,7 @@ def open_page(
         prevent_thread_lock=True,
         quiet=True,
         share=False,
+        show_error=True,
         max_file_size=LARGEST_FILE,
         state_session_capacity=WAITING,
         run_history=False,

@@ -1,12 +1,15 @@
 import base64
 import io
+import os
 import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from shutil import which
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,10 +101,10 @@ def test_files_that_are_no_galaxies_are_answered_with_a_sentence_in_their_row(gu
         assert list(Table.read(path, format=form)["p0"].mask) == [False, True]
 
 
-def test_too_many_images_are_refused_with_a_sentence(guide):
-    (image,), _ = galclass.simulate_galaxy10(1)
-    (row,) = guide.answer([("one", image)] * (page.MOST_IMAGES + 1), None)
-    assert "201 images, expected 200 at most" in row["error"]
+def test_too_many_images_are_refused_with_a_sentence(guide, galaxy):
+    ((name, image),), _ = page._take([str(galaxy)] * (page.MOST_IMAGES + 1))
+    (row,) = guide.answer([(name, image)], None)
+    assert "201 images, expected 200 at most" in guide.show(row, image, None)
 
 
 @pytest.mark.filterwarnings("ignore:.*unlike those of the training")
@@ -116,7 +119,7 @@ def test_three_fits_files_are_one_galaxy_in_the_order_of_their_bands(guide, tmp_
     assert table["p0"][0] == pytest.approx(expected["p0"][0], abs=1e-6)
     two, _ = page._take([str(files["g"]), str(files["r"]), "a.png"])
     (_, found) = guide.answer(two, None)["error"]
-    assert "expected three FITS files such as frame-g" in found
+    assert "r-1.fits: expected three fits files of a galaxy: frame-g" in found.lower()
     with pytest.raises(DataError, match="expected three FITS"):
         page.order_bands([Path("img.fits"), Path("gri.fits"), Path("r.fits")])
 
@@ -150,17 +153,21 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="module")
-def served():
+def served(tmp_path_factory):
     """The address of the page, opened as a user does."""
     pytest.importorskip("gradio", reason="gradio is not installed: no page")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "galclass", "page", "--port", str(port)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    folder = tmp_path_factory.mktemp("uploads")
+    environment = os.environ | {"TMPDIR": str(folder)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert f"127.0.0.1:{port}" in process.stdout.readline()
+        assert list(folder.iterdir())
         yield f"http://127.0.0.1:{port}"
         process.terminate()
+    assert not list(folder.iterdir())  # Uploads are deleted with it.
 
 
 @pytest.fixture
@@ -199,8 +206,33 @@ def test_in_a_browser_an_image_is_dropped_its_class_seen_and_a_broken_one_explai
     table = Table.read(download.value.path(), format="ascii.ecsv")
     assert list(table["source"]) == ["b&amp;M 51.png", "broken.png"]  # As Gradio keeps names.
     assert table["class"][0] == row["class"]
+    hidden = tmp_path / ".hidden.png"
+    hidden.write_bytes(galaxy.read_bytes())
+    upload.set_input_files(hidden)
+    tab.get_by_role("alert").get_by_text("could not be uploaded; rename").wait_for()
     upload.set_input_files(broken)
     tab.get_by_role("alert").get_by_text("cannot be read").wait_for()
     tab.locator(".grid-container button").nth(1).click()  # The page goes on.
     tab.get_by_role("heading", name=CLASS_NAMES[1]).wait_for()
     assert [url for url in tab.asked if not url.startswith((served, "data:", "blob:"))] == []
+
+
+@pytest.mark.slow
+def test_an_address_in_place_of_an_upload_is_not_fetched(served):
+    client = pytest.importorskip("gradio_client", reason="gradio is not installed: no page")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.1)
+        address = f"http://127.0.0.1:{other.getsockname()[1]}/galaxy.png"
+        file = {"path": address, "meta": {"_type": "gradio.FileData"}}
+        with pytest.raises(Exception, match="is an address, expected a file"):
+            client.Client(served, verbose=False).predict([file], api_name="/_take")
+        with pytest.raises(TimeoutError):
+            other.accept()
+
+
+def test_nothing_of_a_run_is_taken_for_html(guide):
+    bad = "<img src=x onerror=alert(1)>"
+    origin = replace(guide.origin, name=bad, kind="file")
+    assert bad not in guide.template.render(examples=origin)
+    run = SimpleNamespace(origin=origin)
+    assert bad not in guide.template.render(head=True, run=run)

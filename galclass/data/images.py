@@ -227,7 +227,7 @@ def _prepare_one(source: str, image: Any, crop: float | None, size: tuple[int, i
         image = image() if callable(image) else image
         return source, _resize(read_image(image), crop, size), None
     except FileNotFoundError as error:
-        missing = error.filename if isinstance(image, tuple) else source
+        missing = Path(error.filename or source).name if isinstance(image, tuple) else source
         failure = FileNotFoundError(f"no file {missing}; give an image's path")
     except GalclassError as error:
         failure = DataError(f"{source}: {error}")
@@ -289,8 +289,7 @@ def order_bands(paths: Sequence[Path]) -> tuple[Path, Path, Path]:
     letter = "(?<![a-z]){}(?![a-z])"
     found = [[p for p in paths if re.search(letter.format(b), p.name, re.I)] for b in "gri"]
     if len(paths) != 3 or [len(files) for files in found] != [1, 1, 1]:
-        names = [path.name for path in paths]
-        raise DataError(f"{names}, expected three FITS files such as frame-g, frame-r and frame-i")
+        raise DataError("expected three FITS files of a galaxy: frame-g, frame-r and frame-i")
     return found[0][0], found[1][0], found[2][0]
 
 

@@ -110,7 +110,8 @@ def _resolve(position: Any, dec: Any, timeout: float) -> tuple[float, float]:
             if isinstance(position, str) and dec is None:
                 position = SkyCoord.from_name(position)
         except name_resolve.NameResolveError as error:
-            raise DownloadError(f"{' '.join(str(error).split())}; check the name") from error
+            reason = " ".join(str(error).split()).partition(". ")[0]
+            raise DownloadError(f"{reason}; check the name") from error
         if isinstance(position, SkyCoord):
             position, dec = position.icrs.ra.deg, position.icrs.dec.deg
         if 0 <= float(position) <= 360 and -90 <= float(dec) <= 90:
@@ -151,7 +152,9 @@ def _get(address: str, asked: dict[str, Any], timeout: float) -> bytes:
                 answer.raise_for_status()
                 return answer.content
         except requests.RequestException as error:
-            raise DownloadError(f"{address}: {error!r:.80}; try again later") from error
+            answer = error.response
+            reason = type(error).__name__ if answer is None else f"{error!s:.80}"
+            raise DownloadError(f"{address}: {reason}; try again later") from error
         wanted = answer.headers.get("Retry-After", "")
         sleep(min(max(pauses.pop(0), int(wanted) if wanted.isdecimal() else 0), LONGEST_PAUSE))
 

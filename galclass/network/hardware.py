@@ -18,8 +18,8 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 def choose_precision(precision: Precision = "auto") -> Precision:
     """Resolve ``"auto"`` to what is fastest and safe on the machine at hand.
 
-    bfloat16 on GPUs of compute capability 8 and above, and on CPUs where a small convolution is
-    faster in it (measured once a process); float16 on GPUs of capability 7 (Colab's T4); else
+    bfloat16 on GPUs of compute capability 8 and above, and on CPUs where a small convolution and
+    its gradients are faster in it (measured once a process); float16 on GPUs of capability 7 (Colab's T4); else
     float32.
 
     Parameters
@@ -90,15 +90,27 @@ def _best() -> tuple[Precision, str]:
     # Measured, since a processor's flags do not tell whether oneDNN is on and may use them. The
     # margin keeps float32 where the two differ by less than the clock does.
     half, full = _seconds("bfloat16"), _seconds("float32")
-    reason = f"a convolution took {1000 * half:.1f} ms in bfloat16, {1000 * full:.1f} in float32"
+    took = f"{1000 * half:.1f} ms in bfloat16, {1000 * full:.1f} in float32"
+    reason = f"a convolution with its gradients took {took}"
     return "bfloat16" if half < 0.8 * full else "float32", reason
 
 
 def _seconds(dtype: str) -> float:
-    """Least time of a convolution such as the network's first ones; infinite where it fails."""
-    images, kernel = tf.ones((16, 34, 34, 64), dtype), tf.ones((3, 3, 64, 64), dtype)
-    convolve = tf.function(lambda: tf.reduce_sum(tf.nn.conv2d(images, kernel, 1, "VALID")))
+    """Least time of a convolution such as the network's first ones, infinite where it fails.
+
+    With its gradients: with AVX2 alone they take ten times as long in bfloat16, while the
+    convolution itself takes as long as in float32.
+    """
+    images, kernel = tf.ones((4, 34, 34, 64), dtype), tf.ones((3, 3, 64, 64), dtype)
+
+    @tf.function
+    def convolve() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([images, kernel])
+            maps = tf.nn.conv2d(images, kernel, 1, "VALID")
+        return [maps, *tape.gradient(maps, [images, kernel])]
+
     try:
-        return min(timeit.repeat(lambda: convolve().numpy(), number=1, repeat=6))
+        return min(timeit.repeat(lambda: convolve()[-1].numpy(), number=1, repeat=5))
     except tf.errors.OpError:
         return math.inf

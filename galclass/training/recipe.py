@@ -141,4 +141,5 @@ RECIPES["quick"] = replace(
     warmup_epochs=1,
     dropout=0.1,
     dense_dropout=0.0,
+    symmetric_prediction=False,
 )
