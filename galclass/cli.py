@@ -70,7 +70,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "images": (list[Path], Argument([], help=IMAGES)),
     "n": (int, Option(4000, min=1, help="Galaxies to simulate.")),
     "name": (str | None, Option(None, help="A galaxy in SDSS, such as M51.")),
-    "note": (str, Option("", help="What the model card says of the galaxies.")),
+    "note": (str, Option("", help="On the galaxies, for the model card.")),
     "notebook": (Path, Option("CNN_galaxies.ipynb", help="The notebook to execute.")),
     "other": (str | None, Option(None, help="Other labelled galaxies, as --data of train.")),
     "out": (Path, Option(..., "--out", "-o", help="The folder to make.")),

@@ -125,7 +125,7 @@ class Run:
 
     @cached_property
     def usual(self) -> dict[str, NDArray[np.float64]] | None:
-        """dict of ndarray : what unusual images are told by; None of older versions' runs."""
+        """dict of ndarray : what marks unusual images; None for older versions' runs."""
         path = self.path / "usual.npz"
         names = ("mean", "inverse", "distances")
         return read_npz(path, *names, hint="galclass train") if path.exists() else None
@@ -298,7 +298,7 @@ class Run:
 
         A sample of a class are the galaxies that are predicted to be of it with this probability
         or more. Thresholds are chosen on the validation galaxies, so that the lower end of the
-        68 % interval (Wilson's) reaches what is asked for; the test galaxies show whether it holds.
+        68 % interval (Wilson's) reaches what is asked for; the test set shows whether it holds.
         A purity holds for galaxies with the mix of classes of the run's own.
 
         Parameters
@@ -312,7 +312,7 @@ class Run:
         -------
         astropy.table.Table
             A row a class: ``class`` (from 0), ``name``, ``threshold`` (masked where there are too
-            few galaxies to promise it), and of the validation and of the test galaxies at or above
+            few galaxies to promise it), and of the validation and of the test set at or above
             it ``..._galaxies``, ``..._purity`` with its 95 % interval, ``..._purity_low`` to
             ``..._purity_high``, and ``..._completeness``.
 

@@ -55,7 +55,7 @@ def study(
         Number of seeds: 0, 1, ... Default: 5, unless `folds` is given.
     folds : int, optional
         Instead of seeds: cross-validation by as many folds of the galaxies that are not for
-        testing, all with seed 0, see :func:`galclass.split`. The test galaxies are those of the
+        testing, all with seed 0, see :func:`galclass.split`. The test set is that of the
         stratified split in all of them.
     engine : {"local", "ray"}
         Where the runs are trained: one after the other in this process, or as tasks on a Ray

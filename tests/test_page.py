@@ -161,8 +161,9 @@ def served(tmp_path_factory):
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "galclass", "page", "--port", str(port)]
     folder = tmp_path_factory.mktemp("uploads")
-    environment = os.environ | {"TMPDIR": str(folder)}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    # Below the working directory, Gradio refuses uploads whose names begin with a dot.
+    options = {"cwd": folder, "env": os.environ | {"TMPDIR": str(folder)}}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, **options) as process:
         assert f"127.0.0.1:{port}" in process.stdout.readline()
         assert list(folder.iterdir())
         yield f"http://127.0.0.1:{port}"

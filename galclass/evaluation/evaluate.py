@@ -57,7 +57,7 @@ def measure(
     -------
     Measurement
         Named tuple of ``metrics`` (dict, as :func:`galclass.evaluate` returns), ``predictions``
-        (arrays ``indices``, ``labels``, ``probabilities`` of the test galaxies, not calibrated),
+        (arrays ``indices``, ``labels``, ``probabilities`` of the test set, not calibrated),
         ``validation`` (the same of the validation galaxies) and ``mistakes``
         (:func:`find_mistakes`).
 
@@ -130,7 +130,7 @@ def _fit(
 def find_mistakes(
     images: Images, predictions: dict[str, NDArray[Any]], count: int = 10
 ) -> dict[str, NDArray[Any]]:
-    """The test galaxies that are misclassified with the highest probability.
+    """The galaxies of the test set that are misclassified with the highest probability.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def evaluate(
             The temperature, fitted on the validation galaxies, and why it is 1 where there is
             nothing to fit.
         ``uncalibrated``, ``calibrated``
-            :func:`galclass.evaluation.metrics.compute_calibration` of the test galaxies without
+            :func:`galclass.evaluation.metrics.compute_calibration` of the test set without
             and with the temperature.
         ``public_mix``
             Metrics after the temperature and the correction for the public Galaxy10's mix of

@@ -191,7 +191,7 @@ def plot_recall(run: Run, *, size: Size = "page", ax: Axes | None = None) -> Fig
 
 
 def plot_reliability(run: Run, *, size: Size = "page", fig: Figure | None = None) -> Figure:
-    """Show accuracy against confidence on the test galaxies, and how many have which confidence.
+    """Show accuracy against confidence on the test set, and how many galaxies have which.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ def plot_purity(run: Run, *, size: Size = "page", fig: Figure | None = None) -> 
 
 
 def plot_mistakes(run: Run, *, size: Size = "page", fig: Figure | None = None) -> Figure:
-    """Show the test galaxies that are misclassified with the most confidence.
+    """Show the galaxies of the test set that are misclassified with the most confidence.
 
     Parameters
     ----------

@@ -19,8 +19,8 @@ def choose_precision(precision: Precision = "auto") -> Precision:
     """Resolve ``"auto"`` to what is fastest and safe on the machine at hand.
 
     bfloat16 on GPUs of compute capability 8 and above, and on CPUs where a small convolution and
-    its gradients are faster in it (measured once a process); float16 on GPUs of capability 7 (Colab's T4); else
-    float32.
+    its gradients are faster in it (measured once a process); float16 on GPUs of capability 7
+    (Colab's T4); else float32.
 
     Parameters
     ----------

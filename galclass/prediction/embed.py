@@ -1,4 +1,4 @@
-"""Images as the numbers that the network tells classes from."""
+"""Images as the features that the network classifies by."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

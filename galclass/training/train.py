@@ -98,7 +98,7 @@ def train(
         What training starts from (fine-tuning), in place of random weights: the network that comes
         with galclass and was trained on simulated galaxies alone, the one trained on Galaxy10, or
         the best weights of a finished run. Layers of another shape, such as the last one for other
-        classes, start from random weights. None of the test galaxies may be one that it was
+        classes, start from random weights. No galaxy of the test set may be one that it was
         trained or validated on.
     resume : bool, default False
         Resume the run in `out`, if there is one; a finished one is returned as it is.

@@ -54,7 +54,7 @@ def test_a_precision_that_fails_is_never_the_fastest(monkeypatch):
 
 @pytest.mark.slow
 def test_where_only_the_gradients_are_slow_in_bfloat16_it_is_not_taken():
-    """With AVX2 alone the convolution itself is as fast as in float32, training ten times slower."""
+    """With AVX2 alone a convolution is as fast as in float32, training ten times slower."""
     program = "from galclass.network import hardware; print(hardware.choose_precision())"
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
     words = [sys.executable, "-c", program]
