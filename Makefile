@@ -14,8 +14,8 @@ help:  ## explain the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 demo: .venv/notebook  ## train a network on simulated galaxies in the notebook, into runs/demo/
-	@echo "The notebook trains on 9,793 simulated images, tests and plots: some minutes, with a line an epoch."
-	@$(BIN)/galclass notebook --data simulated --n 2000 --recipe quick --out runs/demo --overwrite
+	@echo "The notebook trains on 8,813 simulated images, tests and plots: some minutes, with a line an epoch."
+	@$(BIN)/galclass notebook --data simulated --n 1800 --recipe quick --out runs/demo --overwrite
 	@echo "Open runs/demo/CNN_galaxies.html in a browser."
 
 test: .venv/test  ## check style and types, and run the quick tests
