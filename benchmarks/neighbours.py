@@ -26,7 +26,8 @@ def main():
     shown = alike[first].ravel()
     titles = [f"class {labels[i] + 1}" for i in shown]
     with gallery(list(images[shown]), titles, "page", origin=origin) as axes:
-        save_figure(axes[0].figure, arguments.out)
+        figure = axes[0].figure
+    save_figure(figure, arguments.out)
 
 
 if __name__ == "__main__":
