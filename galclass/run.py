@@ -19,8 +19,10 @@
 
 import csv
 import hashlib
+import io
 import os
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -235,8 +237,11 @@ class Run:
             raise RunError(f"no {path.name} in {self.path}; train the run first")
         try:
             model = build_cnn(**self.manifest["network"], precision=precision)
-            _check_archive(path, largest=4 * model.count_params() + (1 << 20))
-            model.load_weights(path)
+            content = _read_weights(path, largest=4 * model.count_params() + (1 << 20))
+            # Out of the archive, where HDF5 would unpack it again and again.
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / WEIGHTS).write_bytes(content)
+                model.load_weights(Path(folder) / WEIGHTS)
         except Exception as error:  # zipfile, zlib, h5py and Keras each raise their own kinds
             reason = " ".join(str(error).split())[:200]
             raise RunError(
@@ -498,8 +503,8 @@ def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer.writerows(rows)
 
 
-def _check_archive(path: Path, *, largest: int) -> None:
-    """Refuse an archive whose weights are oversized or lie in other files of this machine.
+def _read_weights(path: Path, *, largest: int) -> bytes:
+    """Weights out of an archive, refused if oversized or in other files of this machine.
 
     Keras follows such links in some versions (CVE-2026-1669), and unpacks whatever there is.
     """
@@ -507,15 +512,16 @@ def _check_archive(path: Path, *, largest: int) -> None:
         size = archive.getinfo(WEIGHTS).file_size
         if size > largest:
             raise RunError(f"{size:,} bytes of weights, expected {largest:,} at most")
-        outside = list[str]()
-        with archive.open(WEIGHTS) as member, h5py.File(member, "r") as file:
+        content, outside = archive.read(WEIGHTS), list[str]()
+    with h5py.File(io.BytesIO(content), "r") as file:
 
-            def look(name: str, link: Any) -> None:
-                item = file[name] if isinstance(link, h5py.HardLink) else None
-                virtual = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
-                if item is None or virtual:
-                    outside.append(name)
+        def look(name: str, link: Any) -> None:
+            item = file[name] if isinstance(link, h5py.HardLink) else None
+            virtual = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
+            if item is None or virtual:
+                outside.append(name)
 
-            file.visititems_links(look)
-        if outside:
-            raise RunError(f"{outside[0]!r} points to data elsewhere, expected arrays")
+        file.visititems_links(look)
+    if outside:
+        raise RunError(f"{outside[0]!r} points to data elsewhere, expected arrays")
+    return content
