@@ -40,7 +40,8 @@ SMALLER = (
     (r"--beside \S+", "--beside runs/default"),
     (r"^figures runs/\w+", "figures runs/mine"),
 )
-LONG = r"galclass (train|study|pack|figures|verify|survey|evaluate \S+ --other)|make (figures|reproduce)"
+LONG = r"galclass (train|study|pack|figures|verify|survey|evaluate \S+ --other)"
+LONG += r"|make (figures|reproduce)"
 
 
 def _blocks(text, language):
