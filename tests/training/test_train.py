@@ -163,6 +163,8 @@ def test_the_weights_do_not_depend_on_the_number_of_cores(
 ):
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("there is one core only")
+    if precision == "bfloat16" != choose_precision():
+        pytest.skip("this processor computes in bfloat16 slowly: nobody trains in it here")
     images, labels = images_of_brightness
     np.savez(tmp_path / "data.npz", images=images, labels=labels)
     run = partial(subprocess.check_output, cwd=tmp_path)
