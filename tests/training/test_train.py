@@ -14,6 +14,7 @@ from galclass.data.dataset import Origin
 from galclass.data.split import split_record
 from galclass.errors import RunError
 from galclass.network._tensorflow import tf
+from galclass.network.hardware import choose_precision
 from galclass.run import best_epoch
 from galclass.training import session as session_module
 from galclass.training import train as training
