@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
-from gradio_client import Client, handle_file
 from PIL import Image
 
 from galclass import simulate_galaxy10
@@ -41,6 +39,8 @@ def bad_files(folder, n):
 
 def ask(client, path):
     """Upload a file and wait for the answer; its HTML."""
+    from gradio_client import handle_file
+
     client.predict([handle_file(path)], api_name="/_take")
     return client.predict(CROP, api_name="/answer")[-1]
 
@@ -51,6 +51,10 @@ def main():
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--images", type=int, default=5, help="of each visitor")
     args = parser.parse_args()
+
+    import psutil
+    from gradio_client import Client
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (image,), _ = simulate_galaxy10(1)
