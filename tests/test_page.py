@@ -215,14 +215,14 @@ def test_in_a_browser_an_image_is_dropped_its_class_seen_and_a_broken_one_explai
     table = Table.read(download.value.path(), format="ascii.ecsv")
     assert list(table["source"]) == ["b&amp;M 51.png", "broken.png"]  # As Gradio keeps names.
     assert table["class"][0] == row["class"]
-    tab.evaluate(PASTE, base64.b64encode(broken.read_bytes()).decode())
-    tab.get_by_role("alert").get_by_text("pasted.png cannot be read").wait_for()
     hidden = tmp_path / ".hidden.png"
     hidden.write_bytes(galaxy.read_bytes())
     upload.set_input_files(hidden)
     tab.get_by_role("alert").get_by_text("could not be uploaded; rename").wait_for()
     upload.set_input_files(broken)
     tab.get_by_role("alert").get_by_text("broken.png cannot be read").wait_for()
+    tab.evaluate(PASTE, base64.b64encode(broken.read_bytes()).decode())
+    tab.get_by_role("alert").get_by_text("pasted.png cannot be read").wait_for()
     tab.locator(".grid-container button").nth(1).click()  # The page goes on.
     tab.get_by_role("heading", name=CLASS_NAMES[1]).wait_for()
     assert [url for url in tab.asked if not url.startswith((served, "data:", "blob:"))] == []
