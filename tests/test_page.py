@@ -189,7 +189,7 @@ def tab(served):
         options = {"executable_path": CHROMIUM, "args": ["--no-sandbox"]}
         browser = playwright.chromium.launch(**options)
         tab = browser.new_page(viewport={"width": 1280, "height": 1400})
-        tab.set_default_timeout(60_000)
+        tab.set_default_timeout(180_000)
         tab.asked = []
         tab.on("request", lambda request: tab.asked.append(request.url))
         tab.goto(served)
