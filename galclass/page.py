@@ -265,6 +265,7 @@ def open_page(
         ``GRADIO_SERVER_NAME`` is set.
     port : int, optional
         Default: the first free one from 7860.
+
     Returns
     -------
     gradio.Blocks

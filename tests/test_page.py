@@ -245,5 +245,7 @@ def test_nothing_of_a_run_is_taken_for_html(guide):
     bad = "<img src=x onerror=alert(1)>"
     origin = replace(guide.origin, name=bad, kind="file")
     assert bad not in guide.template.render(examples=origin)
-    run = SimpleNamespace(origin=origin)
+    run = SimpleNamespace(origin=origin, manifest=guide.run.manifest)
     assert bad not in guide.template.render(head=True, run=run)
+    trained = f"{guide.run.manifest['split']['train_size']:,} galaxies"
+    assert trained in guide.template.render(head=True, run=guide.run)  # Not those of the test set.

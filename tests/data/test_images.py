@@ -165,10 +165,13 @@ def test_a_file_that_is_no_colour_image_is_refused(noise, tmp_path):
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("limit", [424 * 424 - 1, 424 * 424 // 3])
 def test_an_image_above_pillow_s_limit_is_not_decoded(limit, noise, tmp_path, monkeypatch):
-    path = saved(tmp_path / "bomb.png", noise)
+    path, band = saved(tmp_path / "bomb.png", noise), tmp_path / "bomb.fits"
+    fits.writeto(band, noise[..., 0])
+    assert prepare([(band,) * 3]).shape == (1, 69, 69, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(DataError, match="too large"):
-        prepare(path)
+    for image in (path, (band,) * 3):
+        with pytest.raises(DataError, match="too large"):
+            prepare(image)
 
 
 def test_streaming_keeps_the_order_and_reads_little_ahead():

@@ -70,6 +70,7 @@ def test_a_cutout_is_fetched_once_and_again_when_damaged(sky, tmp_path):
     first = sky.cutout(10, 20)
     assert len(sky.turns) == 2
     assert sky.cutout(SkyCoord(10, 20, unit="deg").galactic) == first
+    assert sky.cutout("10 20") == sky.cutout("10.0, +20") == first
     assert len(sky.asked) == 2
     first.write_bytes(sky.image[:1000])
     sky.cutout(10, 20)
