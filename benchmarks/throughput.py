@@ -56,6 +56,7 @@ def in_pytorch(precision, images, labels):
     import torch
     from torch import nn
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     layers, channels = [], 3
     for block in ((64, 64), (128,), (256,)):
         for width in block:
@@ -65,20 +66,22 @@ def in_pytorch(precision, images, labels):
     layers += [nn.Dropout(0.5), nn.Flatten()]
     layers += [nn.Linear(9216, 150), nn.Tanh(), nn.Dropout(0.3)]
     layers += [nn.Linear(150, 60), nn.Tanh(), nn.Dropout(0.3), nn.Linear(60, 10)]
-    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    model = nn.Sequential(*layers).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters())
     inputs = torch.from_numpy(images).permute(0, 3, 1, 2)
     classes = torch.from_numpy(labels.astype(np.int64))
 
     def steps(count):
+        half = torch.autocast(device, getattr(torch, precision), enabled=precision != "float32")
         for k in range(count):
             batch = slice(k * BATCH % 1024, k * BATCH % 1024 + BATCH)
-            with torch.autocast("cpu", getattr(torch, precision), enabled=precision != "float32"):
-                logits = model(inputs[batch] / 255)
-            loss = nn.functional.cross_entropy(logits.float(), classes[batch])
+            with half:
+                logits = model(inputs[batch].to(device) / 255)
+            loss = nn.functional.cross_entropy(logits.float(), classes[batch].to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        loss.item()  # Waits for the GPU.
 
     return steps
 
@@ -105,8 +108,9 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (2048, 69, 69, 3), dtype=np.uint8)
-    labels = rng.integers(0, 10, 2048).astype(np.uint8)
+    n = max(2048, arguments.steps * BATCH)
+    images = rng.integers(0, 256, (n, 69, 69, 3), dtype=np.uint8)
+    labels = rng.integers(0, 10, n).astype(np.uint8)
     auto = choose_precision("auto")
     contenders = {
         "published way (float32 arrays, model.fit)": published_way(images, labels),

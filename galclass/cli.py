@@ -269,7 +269,7 @@ def predict(out: Path | None, figure: Path | None, overwrite: bool, **settings: 
 
 @command(
     app.command(),
-    "source out run:network engine address workers part_rows crop precision overwrite",
+    "source out image_column run:network engine address workers part_rows crop precision overwrite",
 )
 def survey(source: Path, out: Path, **settings: Any) -> None:
     """Classify a large source in shards, here or on Ray; a stopped survey resumes."""

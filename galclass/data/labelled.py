@@ -16,8 +16,9 @@ from .images import SUFFIXES, iter_prepared
 
 CATALOGUES = (".csv", ".ecsv", ".fits", ".parquet", ".xml")
 MISSING = ("", "nan", "na", "n/a", "null", "--")  # in lower case: no label, as programs write it
-INTEGER = r"-?(0|[1-9]\d{0,17})"
-REAL = r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
+# SDSS has identifiers of 19 digits; as real numbers they would be others.
+INTEGER = r"-?(0|[1-9]\d{0,18})"
+REAL = r"-?((0|[1-9]\d{0,14})(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 SHOWN = 3  # of the files that cannot be read, or rows without a label, in an error
 
 
@@ -149,6 +150,8 @@ def _read_csv(path: Path) -> Any:
         for kind, pattern in kinds if not all(empty) else ():
             if all(re.fullmatch(pattern, text) for text in texts if text):
                 values = [kind(text or 0) for text in texts]
+                if kind is int and max(map(abs, values)) >= 2**63:
+                    break
                 table[name] = MaskedColumn(values, mask=empty) if any(empty) else values
                 break
     return table

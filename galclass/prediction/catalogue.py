@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def list_rows(
-    catalogue: "Table", image_column: str, folder: Path | None
+    catalogue: "Table", image_column: str, folder: Path | None, first: int = 0
 ) -> list[tuple[str, Path | DataError | Callable[[], Path]]]:
     """A name and an image for each row, or what fetches it, or why there is none.
 
@@ -29,6 +29,8 @@ def list_rows(
     image_column : str
     folder : pathlib.Path, optional
         What the files' names are relative to. Default: the working directory.
+    first : int, default 0
+        Number of the first row.
 
     Raises
     ------
@@ -39,12 +41,15 @@ def list_rows(
     if not len(catalogue):
         raise DataError("the catalogue has no row, expected at least one")
     if image_column in catalogue.colnames:
-        return [_file(row, value, folder) for row, value in enumerate(catalogue[image_column])]
+        return [
+            _file(row, value, folder) for row, value in enumerate(catalogue[image_column], first)
+        ]
     if not {"ra", "dec"} <= names.keys():
         found = f"columns {catalogue.colnames}"
         raise DataError(f"{found}, expected {image_column!r} with image files, or ra and dec")
     positions = [_degrees(catalogue[names[name]]) for name in ("ra", "dec")]
-    return [_position(row, *position) for row, position in enumerate(zip(*positions, strict=True))]
+    rows = enumerate(zip(*positions, strict=True), first)
+    return [_position(row, *position) for row, position in rows]
 
 
 def _file(row: int, value: Any, folder: Path | None) -> tuple[str, Path | DataError]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 UNUSUAL = 0.99  # of unseen galaxies of Galaxy10, 0.8 % are beyond it (docs/own-data.md)
 MANY = 0.05
+BATCHES = 8  # classified together, so that few of those to be averaged are in part of a batch
 AnyNetwork: TypeAlias = "Run | PathLike | keras.Model | None"
 
 
@@ -93,7 +94,7 @@ def predict(
         Of a catalogue: its column of image files, and what their names are relative to.
     symmetric : bool or "unsure", optional
         Average the probabilities over the eight symmetries of each image, of none, or only where
-        one pass is less than 90 % sure of the class. Default: "unsure" where the run's recipe has
+        one pass is less than 98 % sure of the class. Default: "unsure" where the run's recipe has
         symmetric_prediction, as it was calibrated; False otherwise and for a network of your own.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Of a run's network, see :func:`galclass.network.hardware.choose_precision`; a network of
@@ -220,7 +221,7 @@ def classify(
     errors: list[str] = []
     found, strange = [], []
     with tqdm(total=total, unit="image", disable=not progress) as bar:
-        while batch := list(itertools.islice(prepared, batch_size)):
+        while batch := list(itertools.islice(prepared, BATCHES * batch_size)):
             names, images, problems = zip(*batch, strict=True)
             sources += names
             errors += ["" if problem is None else str(problem) for problem in problems]
@@ -229,7 +230,9 @@ def classify(
             ranks = np.full(len(batch), np.nan, np.float32)
             if good:
                 stacked = np.stack([images[i] for i in good])
-                raw = predict_proba(network.model, stacked, symmetric=network.symmetric)
+                raw = predict_proba(
+                    network.model, stacked, symmetric=network.symmetric, batch_size=batch_size
+                )
                 rows[good] = network.calibration.apply(raw)
                 if network.usual is not None:
                     ranks[good] = rank_unusual(network.usual, stacked)

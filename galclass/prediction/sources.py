@@ -1,19 +1,25 @@
 """Sources of many images, divided into parts that can be read one by one."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 
 from ..data.arrays import check_integer
 from ..data.galaxy10 import count_images
 from ..data.images import SIZE, Prepared, list_images, prepare_named
+from ..data.labelled import is_catalogue, read_catalogue
 from ..errors import DataError
 from ..files import PathLike
+from .catalogue import list_rows
 from .table import require_pyarrow
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 PART_ROWS = 1000
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -31,12 +37,14 @@ class Part(NamedTuple):
     number : int
         From 0, in the order of the source.
     path : str
-        A Parquet or HDF5 file, or a directory of images.
+        A Parquet or HDF5 file, a directory of images or a catalogue.
     start, stop : int
         The part's rows of the file, or of the directory's images sorted by name: from `start`
         up to but not including `stop`.
     names : tuple of str
         Of a directory's images, else empty.
+    image_column : str
+        Of a catalogue, else empty.
     """
 
     number: int
@@ -44,6 +52,7 @@ class Part(NamedTuple):
     start: int
     stop: int
     names: tuple = ()
+    image_column: str = ""
 
 
 def is_source(source: PathLike) -> bool:
@@ -52,17 +61,22 @@ def is_source(source: PathLike) -> bool:
     return path.is_dir() or path.suffix.lower() in (".parquet", *HDF5_SUFFIXES)
 
 
-def list_parts(source: PathLike, *, rows: int = PART_ROWS) -> list[Part]:
+def list_parts(
+    source: PathLike, *, rows: int = PART_ROWS, image_column: str = "image"
+) -> list[Part]:
     """Divide a source into parts, none of which reaches over the end of a file.
 
     Parameters
     ----------
     source : str or path-like
         A directory of images; a Parquet file or a directory of them, with the columns ``id``
-        (text or integer) and ``image`` (binary: the content of an image file); or an HDF5
-        file in Galaxy10's layout, whose ``images`` are taken.
+        (text or integer) and ``image`` (binary: the content of an image file); an HDF5
+        file in Galaxy10's layout, whose ``images`` are taken; or a catalogue in CSV, ECSV, FITS
+        or VOTable, see :func:`galclass.prediction.catalogue.list_rows`.
     rows : int, default 1000
         Images in a part; the last one of a file may have fewer.
+    image_column : str, default "image"
+        Of a catalogue: its column of image files, relative to its folder.
 
     Returns
     -------
@@ -83,7 +97,7 @@ def list_parts(source: PathLike, *, rows: int = PART_ROWS) -> list[Part]:
     path = Path(source).expanduser()
     if not path.exists() or not os.fspath(source):
         raise FileNotFoundError(f"no file or directory {source!s}; give the path of a source")
-    files, names = [path], tuple[str, ...]()
+    files, names, column = [path], tuple[str, ...](), ""
     if path.is_dir():
         # A name that begins with a dot or _ is no part of a Parquet data set.
         files = sorted(file for file in path.glob("*.parquet") if file.name[0] not in "._")
@@ -96,10 +110,13 @@ def list_parts(source: PathLike, *, rows: int = PART_ROWS) -> list[Part]:
     elif files[0].suffix.lower() == ".parquet":
         require_pyarrow(path)
         counts = [_count_rows(file) for file in files]
+    elif is_catalogue(path):
+        column = image_column
+        counts = [len(list_rows(read_catalogue(path), column, path.parent))]
     else:
         raise DataError(
             f"{path}: expected a directory of images or of Parquet files, or a file named "
-            f"*.parquet, *{' or *'.join(HDF5_SUFFIXES)}"
+            f"*.parquet, *{', *'.join(HDF5_SUFFIXES)}, or a catalogue"
         )
     if not sum(counts):
         raise DataError(f"{path} holds no image, expected at least one")
@@ -107,7 +124,8 @@ def list_parts(source: PathLike, *, rows: int = PART_ROWS) -> list[Part]:
     for file, count in zip(files, counts, strict=True):
         for start in range(0, count, rows):
             stop = min(start + rows, count)
-            parts.append(Part(len(parts), str(file), start, stop, names[start:stop]))
+            part = Part(len(parts), str(file), start, stop, names[start:stop], column)
+            parts.append(part)
     return parts
 
 
@@ -138,14 +156,28 @@ def iter_part(
     DataError
         A Parquet file is damaged, so that its further rows cannot be told apart.
     """
-    path = Path(part.path)
-    if part.names:
+    path, rows = Path(part.path), read_rows(part)
+    if rows is not None:
+        named = iter(list_rows(rows, part.image_column, path.parent, part.start))
+    elif part.names:
         named = ((str(path / name), path / name) for name in part.names)
     elif path.suffix.lower() in HDF5_SUFFIXES:
         named = _read_hdf5(part)
     else:
         named = _read_parquet(part)
     return prepare_named(named, crop=crop, size=size, threads=threads)
+
+
+def read_rows(part: Part) -> "Table | None":
+    """The rows of a catalogue that a part is of; None of another source."""
+    if not part.image_column:
+        return None
+    return _read_once(part.path, os.stat(part.path).st_mtime_ns)[part.start : part.stop]
+
+
+@functools.lru_cache(maxsize=1)
+def _read_once(path: str, _changed: int) -> "Table":
+    return read_catalogue(Path(path))
 
 
 def _count_rows(path: Path) -> int:

@@ -19,11 +19,14 @@ from ..data.images import check_crop
 from ..errors import ParameterError, RunError
 from ..files import LOCK, PathLike, locked, read_json, remove_leftovers, write_json
 from ..run import as_run, load_pretrained
+from .catalogue import check_columns, check_writable, join
 from .predict import AnyNetwork, classify, identify_network, is_model, load_network
-from .sources import PART_ROWS, Part, count_rows, fingerprint, iter_part, list_parts
-from .table import require_pyarrow, write_table
+from .sources import PART_ROWS, Part, count_rows, fingerprint, iter_part, list_parts, read_rows
+from .table import columns_of, require_pyarrow, write_table
 
 if TYPE_CHECKING:
+    from astropy.table import Table
+
     from ..network.hardware import Precision
     from ..network.probabilities import Symmetric
 
@@ -41,6 +44,7 @@ def predict_survey(
     crop: float | None = None,
     batch_size: int = 64,
     part_rows: int = PART_ROWS,
+    image_column: str = "image",
     engine: cluster.Engine = "local",
     address: str | None = None,
     workers: int | None = None,
@@ -56,14 +60,17 @@ def predict_survey(
     ----------
     source : str or path-like
         A directory of images; a Parquet file or a directory of them, with the columns ``id``
-        (text or integer) and ``image`` (binary: the content of an image file); or an HDF5
-        file in Galaxy10's layout, whose ``images`` are taken.
+        (text or integer) and ``image`` (binary: the content of an image file); an HDF5
+        file in Galaxy10's layout, whose ``images`` are taken; or a catalogue in CSV, ECSV, FITS
+        or VOTable, as for :func:`galclass.predict`, whose own columns come first in the parts.
     out : path-like
         The folder; with Ray on several machines, one that they share.
     run, symmetric, precision, crop, batch_size, progress
         As for :func:`galclass.predict`.
     part_rows : int, default 1000
         Images in a part.
+    image_column : str, default "image"
+        Of a catalogue: its column of image files, relative to its folder.
     engine : {"local", "ray"}
         Classify in this process, or on the processes and machines of a Ray cluster.
     address : str, optional
@@ -103,13 +110,18 @@ def predict_survey(
     cluster.check_engine(engine, address, workers)
     crop, batch_size = check_crop(crop), check_integer(batch_size, "batch_size", 1)
     source, out = _check_places(source, out)
-    parts = list_parts(source, rows=part_rows)
+    parts = list_parts(source, rows=part_rows, image_column=image_column)
     own = is_model(run)  # A network of the user's own has its own precision.
     if not own:
         choose_precision(precision)
         run = load_pretrained() if run is None else as_run(run)
-    settings = {"crop": crop, "part_rows": part_rows, "precision": None if own else precision}
+    settings: dict[str, Any] = {"crop": crop, "part_rows": part_rows}
+    settings["precision"] = None if own else precision
     network = identify_network(run, symmetric=symmetric)
+    catalogue = read_rows(parts[0]._replace(stop=count_rows(parts)))
+    if catalogue is not None:
+        settings["image_column"] = image_column
+        _check_catalogue(catalogue, network, engine, image_column)
     manifest = _manifest(source, parts) | {"network": network, "settings": settings}
     if _resumes(out, manifest, overwrite) and not _missing(out, parts):
         return out
@@ -137,6 +149,15 @@ def predict_survey(
             "give a folder that all machines share"
         )
     return out
+
+
+def _check_catalogue(
+    catalogue: "Table", network: dict[str, Any], engine: cluster.Engine, image_column: str
+) -> None:
+    check_columns(catalogue, columns_of(network))
+    check_writable(catalogue, ".parquet")
+    if engine == "ray" and image_column not in catalogue.colnames:
+        raise ParameterError("many processes would ask SDSS too often; choose engine='local'")
 
 
 def _classify_parts(
@@ -187,6 +208,8 @@ class PartClassifier:
             size = self.network.size
             prepared = iter_part(part, crop=self.crop, size=size, threads=self.threads)
             table = classify(self.network, prepared, batch_size=self.batch_size)
+            rows = read_rows(part)
+            table = table if rows is None else join(rows, table)
             # Another process may have written the same meanwhile.
             write_table(table, path, overwrite=True)
         return count_rows([part])

@@ -8,6 +8,8 @@ from functools import partial
 import h5py
 import numpy as np
 import pytest
+from astropy import units
+from astropy.table import MaskedColumn, Table
 from PIL import Image
 
 from galclass import build_cnn, predict, predict_survey
@@ -81,6 +83,48 @@ def test_parts_hold_the_rows_of_the_table(kind, part_rows, model, sources, image
         np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert [path.name for path in paths] == [f"part-{k:06d}.parquet" for k in range(len(paths))]
     assert max(pq.read_metadata(path).num_rows for path in paths) <= part_rows
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".csv", ".fits", ".xml"])
+def test_parts_of_a_catalogue_hold_its_rows_in_order(suffix, model, sources, tmp_path):
+    names = [f"images/g{i:02d}.png" for i in (5, 0, 3, 9, 1)]
+    given = Table(
+        {"objid": np.arange(5) + 2**60, "file": names, "r": [1.0, 2, 3, 4, 5] * units.mag}
+    )
+    given["r"] = MaskedColumn(given["r"], mask=[False] * 4 + [True])
+    catalogue = sources / f"catalogue{suffix}"
+    given.write(catalogue, format={".xml": "votable", ".ecsv": "ascii.ecsv"}.get(suffix))
+    ask = partial(predict_survey, catalogue, run=model, part_rows=2)
+    rows = read(ask(tmp_path / "out", image_column="file"))
+    table = predict(given, run=model, image_column="file", folder=sources)
+    assert rows.column_names == table.colnames
+    assert rows["objid"].to_pylist() == given["objid"].tolist()
+    assert rows["r"].to_pylist() == [1, 2, 3, 4, None]
+    assert rows["class"].to_pylist() == table["class"].tolist()
+    assert [bool(error) for error in rows["error"].to_pylist()] == [0, 0, 1, 0, 0]
+    with pytest.raises(RunError, match="cannot resume"):
+        ask(tmp_path / "out", image_column="objid")
+    with pytest.raises(DataError, match="expected 'image' with image files, or ra and dec"):
+        ask(tmp_path / "none")
+
+
+def test_a_catalogue_that_no_part_can_hold_is_refused_before_the_work(model, sources, tmp_path):
+    for name, column in (("p3", [1.0]), ("wide", [[{"a": 1}]])):
+        given = Table({"image": ["images/g00.png"], name: column})
+        given.write(sources / f"{name}.ecsv")
+        with pytest.raises(DataError, match=name if name == "p3" else "cannot be written"):
+            predict_survey(sources / f"{name}.ecsv", tmp_path / "out", run=model)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_row_of_a_catalogue_has_its_number_in_all_parts(model, sources, tmp_path):
+    given = Table({"ra": [400.0, 500.0, 600.0], "dec": [0.0] * 3})
+    given.write(tmp_path / "positions.ecsv")
+    ask = partial(predict_survey, tmp_path / "positions.ecsv", run=model, part_rows=1)
+    sources = read(ask(tmp_path / "out"))["source"].to_pylist()
+    assert [source[:5] for source in sources] == ["row 0", "row 1", "row 2"]
+    with pytest.raises(ParameterError, match="ask SDSS too often"):
+        ask(tmp_path / "out", engine="ray")
 
 
 def test_identifiers_keep_their_type_and_rows_their_place(model, sources, tmp_path):

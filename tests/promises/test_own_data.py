@@ -129,6 +129,23 @@ def test_predictions_have_the_runs_classes_and_its_size(own, folder):
     galclass.plot_predictions(table, paths)
 
 
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["1237648720693755918", "-1237648720693755919"], "i"),
+        (["9999999999999999999", "1"], "U"),
+        (["1.5", "1237648720693755918"], "U"),
+        (["007", "8"], "U"),
+        (["1e5", "-2.25"], "f"),
+    ],
+)
+def test_numbers_in_csv_keep_all_their_digits(texts, kind, tmp_path):
+    (tmp_path / "c.csv").write_text("\n".join(["number", *texts]))
+    column = read_catalogue(tmp_path / "c.csv")["number"]
+    assert column.dtype.kind == kind
+    assert column.tolist() == [{"i": int, "f": float, "U": str}[kind](text) for text in texts]
+
+
 @pytest.mark.parametrize("suffix", ["ecsv", "csv", "fits", "parquet", "xml"])
 def test_a_catalogue_comes_back_with_its_rows_columns_units_and_masks(
     own, folder, tmp_path, suffix
