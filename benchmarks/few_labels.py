@@ -15,14 +15,25 @@ from pathlib import Path
 
 import numpy as np
 
-from galclass import CLASS_NAMES, load_data, split, train
+from galclass import CLASS_NAMES, build_cnn, load_data, load_pretrained, split, train
 from galclass.evaluation.metrics import compute_metrics
 from galclass.figures.style import BLUE, ORANGE, canvas, save_figure
 from galclass.network.probabilities import predict_proba
+from galclass.training import session
 
 # Ten classes by their own names, and as three of one's own.
 THREE = ("disk", "smooth", "spiral")
 AS_THREE = np.array([0, 1, 1, 1, 0, 0, 0, 2, 2, 2])
+
+
+def build_frozen(**settings):
+    """The network with the simulated start's convolutions, which training leaves as they are."""
+    model, start = build_cnn(**settings), load_pretrained("simulated").load_model()
+    for layer, known in zip(model.layers, start.layers, strict=True):
+        if layer.name.startswith("conv"):
+            layer.set_weights(known.get_weights())
+            layer.trainable = False
+    return model
 
 
 def measure(arguments, images, labels, names):
@@ -33,8 +44,9 @@ def measure(arguments, images, labels, names):
     for n in arguments.sizes:
         for draw in range(arguments.draws):
             drawn = np.random.default_rng([n, draw]).permutation(rest)[:n]
-            for start in arguments.starts:
-                start = None if start == "none" else start
+            for name in arguments.starts:
+                start = {"none": None, "dense": "simulated"}.get(name, name)
+                session.build_cnn = build_frozen if name == "dense" else build_cnn
                 with tempfile.TemporaryDirectory() as folder:
                     settings = {"recipe": arguments.recipe, "seed": draw, "start": start}
                     run = train(
@@ -47,7 +59,12 @@ def measure(arguments, images, labels, names):
                     model = run.load_model(precision="auto")
                 probabilities = predict_proba(model, images, parts.test, symmetric=True)
                 metrics = compute_metrics(truth, probabilities, names)
-                row = {"classes": len(names), "n": n, "draw": draw, "start": start}
+                row = {
+                    "classes": len(names),
+                    "n": n,
+                    "draw": draw,
+                    "start": None if name == "none" else name,
+                }
                 row |= {"recipe": arguments.recipe, "galaxies": len(truth)}
                 row |= {key: metrics[key] for key in ("accuracy", "balanced_accuracy")}
                 print(row, flush=True)
@@ -87,7 +104,13 @@ def main():
     parser.add_argument("--figure", help="file of the figure")
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200, 500, 1000])
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--starts", nargs="+", default=["none", "simulated"])
+    parser.add_argument(
+        "--starts",
+        nargs="+",
+        choices=("none", "simulated", "dense"),
+        default=["none", "simulated"],
+        help="dense: simulated, and the dense layers alone are trained",
+    )
     parser.add_argument("--classes", choices=("ten", "three"), default="ten")
     parser.add_argument("--recipe", default="few")
     arguments = parser.parse_args()

@@ -2,7 +2,8 @@
 
 Measures in turn, several times over, so that all share whatever else the machine does: the survey
 with the default averaging and with all eight symmetries; the network alone, one pass of prepared
-images; and the decoding and cropping alone. The last column is the ratio to the default survey.
+images, and the same in PyTorch, if it is installed; and the decoding and cropping alone. The last
+column is the ratio to the default survey.
 
     python benchmarks/predict.py --n 1000
 """
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from throughput import GFLOP_AN_IMAGE, matrix_limit
 
 from galclass import load_pretrained, predict_survey, prepare, simulate_galaxy10
 from galclass.network.hardware import choose_precision
@@ -31,6 +33,44 @@ def encoded(image):
     file = io.BytesIO()
     field.save(file, "JPEG", quality=90)
     return file.getvalue()
+
+
+def in_pytorch(model, precision):
+    """One pass with the same weights in PyTorch, as a function of uint8 images."""
+    import torch
+    from torch import nn
+
+    layers = []
+    for layer in model.layers:
+        arrays = [torch.from_numpy(array) for array in layer.get_weights()]
+        name = layer.name
+        if name.startswith("conv"):
+            one = nn.Conv2d(arrays[0].shape[2], arrays[0].shape[3], 3)
+            one.weight.data = arrays[0].permute(3, 2, 0, 1).contiguous()
+            layers += [one, nn.ReLU()]
+        elif name.startswith("pool"):
+            layers.append(nn.MaxPool2d(2))
+        elif arrays:
+            one = nn.Linear(*arrays[0].shape)
+            one.weight.data = arrays[0].T.contiguous()
+            layers += [one, nn.Tanh()]
+        if arrays:
+            one.bias.data = arrays[1]
+    first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
+    maps = nn.Sequential(*layers[:first]).to(memory_format=torch.channels_last)
+    dense = nn.Sequential(*layers[first:-1], nn.Softmax(dim=1))
+
+    @torch.inference_mode()
+    def predict(images):
+        parts = []
+        for start in range(0, len(images), 64):
+            batch = torch.from_numpy(images[start : start + 64]).permute(0, 3, 1, 2)
+            with torch.autocast("cpu", getattr(torch, precision), enabled=precision != "float32"):
+                found = dense(maps(batch / 255).permute(0, 2, 3, 1).flatten(1))
+            parts.append(found.float().numpy())
+        return np.concatenate(parts)
+
+    return predict
 
 
 def main():
@@ -52,6 +92,15 @@ def main():
             "network alone, one pass": lambda out: predict_proba(model, images),
             "decoding and cropping alone": lambda out: prepare(files),
         }
+        try:
+            other = in_pytorch(model, choose_precision("auto"))
+            apart = abs(other(images) - predict_proba(model, images)).max()
+            print(f"PyTorch's probabilities differ by {apart:.1g} at most")
+            calls["network alone, in PyTorch"] = lambda out: other(images)
+        except ImportError:
+            print("PyTorch is not installed and is left out")
+        limit = matrix_limit(choose_precision("auto"))
+        print(f"limit of a matrix product: {3 * limit() / GFLOP_AN_IMAGE:.0f} images/s, one pass")
         seconds = {name: [] for name in calls}
         for number in range(arguments.rounds + 1):
             for name, call in calls.items():
