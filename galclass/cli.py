@@ -91,7 +91,10 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "seed:other": (int, Option(1, min=0, help="Of simulated galaxies; not the training's.")),
     "seeds": (int | None, Option(None, min=1, help="Number of seeds. Default: 5.")),
     "size": (Literal["page", "column"], Option("page", help="column: of a paper, with PDF.")),
-    "source": (Path, Argument(..., help="A directory of images, Parquet files or HDF5.")),
+    "source": (
+        Path,
+        Argument(..., help="A directory of images, a catalogue, Parquet or HDF5."),
+    ),
     "split": (Protocol, Option("stratified", help="How the test set is chosen.")),
     "start": (str | None, Option(None, help="simulated, pretrained or a finished run to tune.")),
     "symmetric": (bool | None, Option(None, help="Average over the eight symmetries.")),

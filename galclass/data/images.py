@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..errors import DataError, GalclassError, ParameterError
+from ..errors import DataError, DownloadError, GalclassError, ParameterError
 from ..files import PathLike
 from .arrays import IMAGE_SHAPE, Images, as_array, check_images
 from .stretch import sdss_image
@@ -39,7 +39,7 @@ ImageLike: TypeAlias = PathLike | bytes | Image.Image | NDArray[Any] | tuple[Any
 # One image, a directory of them or several.
 Given: TypeAlias = ImageLike | Iterable[ImageLike]
 # Its name; the image or None; why there is none or None.
-Prepared: TypeAlias = tuple[str, Images | None, DataError | FileNotFoundError | None]
+Prepared: TypeAlias = tuple[str, Images | None, DataError | OSError | None]
 
 
 def prepare(images: Given, *, crop: float | None = None) -> Images:
@@ -120,7 +120,7 @@ def iter_prepared(
     source : str
         The path, or ``"image 0"``, ``"image 1"`` ... by position.
     image : ndarray of uint8, shape (height, width, 3), or None
-    error : DataError, FileNotFoundError or None
+    error : DataError, OSError or None
         Why there is no image.
 
     Raises
@@ -229,6 +229,8 @@ def _prepare_one(source: str, image: Any, crop: float | None, size: tuple[int, i
     except FileNotFoundError as error:
         missing = Path(error.filename or source).name if isinstance(image, tuple) else source
         failure = FileNotFoundError(f"no file {missing}; give an image's path")
+    except DownloadError as error:
+        failure = DownloadError(f"{source}: {error}")
     except GalclassError as error:
         failure = DataError(f"{source}: {error}")
     except Exception as error:  # Each decoder raises its own kinds on damaged files.

@@ -17,8 +17,8 @@ from .images import SUFFIXES, iter_prepared
 CATALOGUES = (".csv", ".ecsv", ".fits", ".parquet", ".xml")
 MISSING = ("", "nan", "na", "n/a", "null", "--")  # in lower case: no label, as programs write it
 # SDSS has identifiers of 19 digits; as real numbers they would be others.
-INTEGER = r"-?(0|[1-9]\d{0,18})"
-REAL = r"-?((0|[1-9]\d{0,14})(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
+INTEGER = r"0|-?[1-9]\d{0,18}"
+REAL = r"([+-]?(\d+\.\d*|\.\d+)|0|-?[1-9]\d{0,14})([eE][+-]?\d+)?|nan|[+-]?inf"
 SHOWN = 3  # of the files that cannot be read, or rows without a label, in an error
 
 
@@ -130,7 +130,9 @@ def read_catalogue(path: Path) -> Any:
         if path.suffix.lower() == ".parquet":
             return _read_parquet(path)
         ecsv = {"format": "ascii.ecsv"} if path.suffix.lower() == ".ecsv" else {}
-        return Table.read(path, **ecsv)
+        table = Table.read(path, **ecsv)
+        table.convert_bytestring_to_unicode()  # The text of FITS.
+        return table
     except Exception as error:  # Each reader raises its own kinds.
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} is no table that can be read: {reason}") from error

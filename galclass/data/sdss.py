@@ -16,7 +16,7 @@ from astropy.coordinates import SkyCoord, name_resolve
 from astropy.utils.data import conf
 from PIL import Image
 
-from ..errors import DownloadError, ParameterError
+from ..errors import DataError, DownloadError, ParameterError
 from ..files import PathLike, whole_file
 from .images import FIELD_PIXELS
 
@@ -68,9 +68,10 @@ def sdss_cutout(
 
     Raises
     ------
+    DataError
+        The position is outside the footprint or holds no galaxy, or a service refuses it.
     DownloadError
-        The position is outside the footprint or holds no galaxy, the name is unknown, or a
-        service does not answer as expected.
+        The name is unknown, or a service does not answer as expected.
     ParameterError
         The position is not one.
     RunError
@@ -136,7 +137,7 @@ def _nearest_galaxy(server: str, ra: float, dec: float, timeout: float) -> dict[
     except (ValueError, LookupError, TypeError) as error:
         raise DownloadError(f"{address} gave {content[:60]!r}, no rows; try again later") from error
     found = f"no galaxy within {SEARCH_RADIUS} arcmin" if inside else "outside the SDSS footprint"
-    raise DownloadError(f"RA {ra:.5f}, Dec {dec:+.5f}: {found}; check it, or prepare another image")
+    raise DataError(f"RA {ra:.5f}, Dec {dec:+.5f}: {found}; check it, or prepare another image")
 
 
 def _get(address: str, asked: dict[str, Any], timeout: float) -> bytes:
@@ -154,6 +155,8 @@ def _get(address: str, asked: dict[str, Any], timeout: float) -> bytes:
         except requests.RequestException as error:
             answer = error.response
             reason = type(error).__name__ if answer is None else f"{error!s:.80}"
+            if answer is not None and 400 <= answer.status_code < 500:
+                raise DataError(f"{address}: {reason}") from error
             raise DownloadError(f"{address}: {reason}; try again later") from error
         wanted = answer.headers.get("Retry-After", "")
         sleep(min(max(pauses.pop(0), int(wanted) if wanted.isdecimal() else 0), LONGEST_PAUSE))

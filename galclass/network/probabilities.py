@@ -53,7 +53,7 @@ def predict_proba(
     ndarray of float32, shape (n, classes)
         Each row sums to 1.
     """
-    indices = np.arange(len(images)) if indices is None else indices
+    indices = np.arange(len(images)) if indices is None else np.asarray(indices)
     sure = {False: 0.0, "unsure": SURE, True: np.inf}[symmetric]
 
     def pass_once(which: NDArray[np.integer[Any]], element: int) -> NDArray[np.float32]:

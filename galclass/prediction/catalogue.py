@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def list_rows(
-    catalogue: "Table", image_column: str, folder: Path | None, first: int = 0
+    catalogue: "Table", image_column: str, folder: Path | None
 ) -> list[tuple[str, Path | DataError | Callable[[], Path]]]:
     """A name and an image for each row, or what fetches it, or why there is none.
 
@@ -29,8 +29,6 @@ def list_rows(
     image_column : str
     folder : pathlib.Path, optional
         What the files' names are relative to. Default: the working directory.
-    first : int, default 0
-        Number of the first row.
 
     Raises
     ------
@@ -41,15 +39,12 @@ def list_rows(
     if not len(catalogue):
         raise DataError("the catalogue has no row, expected at least one")
     if image_column in catalogue.colnames:
-        return [
-            _file(row, value, folder) for row, value in enumerate(catalogue[image_column], first)
-        ]
+        return [_file(row, value, folder) for row, value in enumerate(catalogue[image_column])]
     if not {"ra", "dec"} <= names.keys():
         found = f"columns {catalogue.colnames}"
         raise DataError(f"{found}, expected {image_column!r} with image files, or ra and dec")
     positions = [_degrees(catalogue[names[name]]) for name in ("ra", "dec")]
-    rows = enumerate(zip(*positions, strict=True), first)
-    return [_position(row, *position) for row, position in rows]
+    return [_position(row, *position) for row, position in enumerate(zip(*positions, strict=True))]
 
 
 def _file(row: int, value: Any, folder: Path | None) -> tuple[str, Path | DataError]:
@@ -100,7 +95,7 @@ def check_writable(catalogue: "Table", suffix: str) -> None:
             write_table(catalogue, Path(folder) / f"trial{suffix}")
         except Exception as error:  # Each writer raises its own kinds.
             reason = " ".join(str(error).split())[:200]
-            how = "choose .ecsv, or leave columns out"
+            how = "leave columns out" + ("" if suffix == ".parquet" else ", or choose .ecsv")
             raise DataError(
                 f"the catalogue cannot be written as {suffix}: {reason}; {how}"
             ) from error

@@ -102,7 +102,7 @@ def predict(
     crop : float, optional
         As for :func:`galclass.prepare`. Default: as the images of the run's training were.
     batch_size : int, default 64
-        Images at a time; it bounds the memory, not the result.
+        Images of a pass; eight times as many are held. It does not change the result.
     progress : bool, default False
         Show a progress bar.
 

@@ -1,6 +1,5 @@
 """Sources of many images, divided into parts that can be read one by one."""
 
-import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ import h5py
 from ..data.arrays import check_integer
 from ..data.galaxy10 import count_images
 from ..data.images import SIZE, Prepared, list_images, prepare_named
-from ..data.labelled import is_catalogue, read_catalogue
+from ..data.labelled import CATALOGUES, is_catalogue, read_catalogue
 from ..errors import DataError
 from ..files import PathLike
 from .catalogue import list_rows
@@ -43,8 +42,10 @@ class Part(NamedTuple):
         up to but not including `stop`.
     names : tuple of str
         Of a directory's images, else empty.
-    image_column : str
-        Of a catalogue, else empty.
+    named : tuple
+        Of the rows of a catalogue, names and images as ``list_rows`` gives them, else empty.
+    rows : astropy.table.Table or None
+        These rows.
     """
 
     number: int
@@ -52,7 +53,8 @@ class Part(NamedTuple):
     start: int
     stop: int
     names: tuple = ()
-    image_column: str = ""
+    named: tuple = ()
+    rows: "Table | None" = None
 
 
 def is_source(source: PathLike) -> bool:
@@ -97,7 +99,7 @@ def list_parts(
     path = Path(source).expanduser()
     if not path.exists() or not os.fspath(source):
         raise FileNotFoundError(f"no file or directory {source!s}; give the path of a source")
-    files, names, column = [path], tuple[str, ...](), ""
+    files, names, catalogue = [path], tuple[str, ...](), None
     if path.is_dir():
         # A name that begins with a dot or _ is no part of a Parquet data set.
         files = sorted(file for file in path.glob("*.parquet") if file.name[0] not in "._")
@@ -111,12 +113,15 @@ def list_parts(
         require_pyarrow(path)
         counts = [_count_rows(file) for file in files]
     elif is_catalogue(path):
-        column = image_column
-        counts = [len(list_rows(read_catalogue(path), column, path.parent))]
+        # Once, for all parts, whatever becomes of the file meanwhile.
+        catalogue = read_catalogue(path)
+        named = list_rows(catalogue, image_column, path.parent)
+        counts = [len(named)]
     else:
         raise DataError(
             f"{path}: expected a directory of images or of Parquet files, or a file named "
-            f"*.parquet, *{', *'.join(HDF5_SUFFIXES)}, or a catalogue"
+            f"*.parquet or *{' or *'.join(HDF5_SUFFIXES)}, or a catalogue: "
+            f"*{', *'.join(CATALOGUES)}"
         )
     if not sum(counts):
         raise DataError(f"{path} holds no image, expected at least one")
@@ -124,7 +129,9 @@ def list_parts(
     for file, count in zip(files, counts, strict=True):
         for start in range(0, count, rows):
             stop = min(start + rows, count)
-            part = Part(len(parts), str(file), start, stop, names[start:stop], column)
+            part = Part(len(parts), str(file), start, stop, names[start:stop])
+            if catalogue is not None:
+                part = part._replace(named=tuple(named[start:stop]), rows=catalogue[start:stop])
             parts.append(part)
     return parts
 
@@ -149,16 +156,16 @@ def iter_part(
         The path of an image, the ``id`` of a row of Parquet, or ``"FILE[17]"`` for the image
         at index 17 of an HDF5 file.
     image : ndarray of uint8, shape (height, width, 3), or None
-    error : DataError, FileNotFoundError or None
+    error : DataError, OSError or None
 
     Raises
     ------
     DataError
         A Parquet file is damaged, so that its further rows cannot be told apart.
     """
-    path, rows = Path(part.path), read_rows(part)
-    if rows is not None:
-        named = iter(list_rows(rows, part.image_column, path.parent, part.start))
+    path = Path(part.path)
+    if part.named:
+        named = iter(part.named)
     elif part.names:
         named = ((str(path / name), path / name) for name in part.names)
     elif path.suffix.lower() in HDF5_SUFFIXES:
@@ -166,18 +173,6 @@ def iter_part(
     else:
         named = _read_parquet(part)
     return prepare_named(named, crop=crop, size=size, threads=threads)
-
-
-def read_rows(part: Part) -> "Table | None":
-    """The rows of a catalogue that a part is of; None of another source."""
-    if not part.image_column:
-        return None
-    return _read_once(part.path, os.stat(part.path).st_mtime_ns)[part.start : part.stop]
-
-
-@functools.lru_cache(maxsize=1)
-def _read_once(path: str, _changed: int) -> "Table":
-    return read_catalogue(Path(path))
 
 
 def _count_rows(path: Path) -> int:
@@ -196,7 +191,8 @@ def _count_rows(path: Path) -> int:
         columns = ", ".join(f"{column} ({kind})" for column, kind in found.items())
         raise DataError(
             f"{path} has the columns {columns}; expected 'id' (text or integer) and 'image' "
-            "(binary, the content of a JPEG, PNG, TIFF, WebP or GIF file)"
+            "(binary, the content of a JPEG, PNG, TIFF, WebP or GIF file), or a catalogue as CSV, "
+            "ECSV, FITS or VOTable"
         )
     return rows
 
@@ -254,11 +250,16 @@ def fingerprint(parts: Iterable[Part]) -> str:
     """Hash of names, sizes and times of change of the files; their content would take too long."""
     digest = hashlib.sha256()
     for path in dict.fromkeys(path for part in parts for path in _files(part)):
-        # A link to nothing is a row with its error.
-        found = os.stat(path) if os.path.exists(path) else os.lstat(path)
-        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "replace"))
+        try:
+            found = os.stat(path) if os.path.exists(path) else os.lstat(path)
+            known = f"{path} {found.st_size} {found.st_mtime_ns}\n"
+        except (OSError, ValueError):  # No file: a row with its error.
+            known = f"{path} is missing\n"
+        digest.update(known.encode("utf-8", "replace"))
     return digest.hexdigest()
 
 
 def _files(part: Part) -> list[str]:
+    if part.named:
+        return [part.path, *(str(image) for _, image in part.named if isinstance(image, Path))]
     return [os.path.join(part.path, name) for name in part.names] or [part.path]

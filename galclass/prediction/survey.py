@@ -15,18 +15,16 @@ from tqdm.auto import tqdm
 
 from .. import cluster
 from ..data.arrays import check_integer
-from ..data.images import check_crop
-from ..errors import ParameterError, RunError
+from ..data.images import Prepared, check_crop
+from ..errors import DataError, DownloadError, ParameterError, RunError
 from ..files import LOCK, PathLike, locked, read_json, remove_leftovers, write_json
 from ..run import as_run, load_pretrained
 from .catalogue import check_columns, check_writable, join
 from .predict import AnyNetwork, classify, identify_network, is_model, load_network
-from .sources import PART_ROWS, Part, count_rows, fingerprint, iter_part, list_parts, read_rows
+from .sources import PART_ROWS, Part, count_rows, fingerprint, iter_part, list_parts
 from .table import columns_of, require_pyarrow, write_table
 
 if TYPE_CHECKING:
-    from astropy.table import Table
-
     from ..network.hardware import Precision
     from ..network.probabilities import Symmetric
 
@@ -91,6 +89,8 @@ def predict_survey(
     ------
     FileNotFoundError, DataError, ParameterError, MissingPackageError
         As for :func:`galclass.predict`, or `source` is none of these.
+    DownloadError
+        SDSS does not answer; the same call goes on from there.
     FileExistsError
         `out` exists and is no survey, or is within the source.
     RunError
@@ -118,10 +118,9 @@ def predict_survey(
     settings: dict[str, Any] = {"crop": crop, "part_rows": part_rows}
     settings["precision"] = None if own else precision
     network = identify_network(run, symmetric=symmetric)
-    catalogue = read_rows(parts[0]._replace(stop=count_rows(parts)))
-    if catalogue is not None:
+    if parts[0].rows is not None:
         settings["image_column"] = image_column
-        _check_catalogue(catalogue, network, engine, image_column)
+        _check_catalogue(parts, network, engine)
     manifest = _manifest(source, parts) | {"network": network, "settings": settings}
     if _resumes(out, manifest, overwrite) and not _missing(out, parts):
         return out
@@ -151,13 +150,25 @@ def predict_survey(
     return out
 
 
-def _check_catalogue(
-    catalogue: "Table", network: dict[str, Any], engine: cluster.Engine, image_column: str
-) -> None:
-    check_columns(catalogue, columns_of(network))
-    check_writable(catalogue, ".parquet")
-    if engine == "ray" and image_column not in catalogue.colnames:
+def _check_catalogue(parts: list[Part], network: dict[str, Any], engine: cluster.Engine) -> None:
+    rows: Any = [part.rows for part in parts]
+    check_columns(rows[0], columns_of(network))
+    check_writable(rows[0], ".parquet")
+    for name in rows[0].colnames:
+        if rows[0][name].dtype.kind == "O":
+            kinds = {getattr(value, "dtype", type(value)) for part in rows for value in part[name]}
+            if len(kinds) > 1 or kinds == {list}:
+                raise DataError(f"{name!r} has values of several kinds; leave the column out")
+    if engine == "ray" and any(callable(image) for part in parts for _, image in part.named):
         raise ParameterError("many processes would ask SDSS too often; choose engine='local'")
+
+
+def _stop_at_failed_downloads(prepared: Iterable[Prepared]) -> Iterable[Prepared]:
+    """So that the part is not written without them, and the survey asks for them again."""
+    for name, image, error in prepared:
+        if isinstance(error, DownloadError):
+            raise DownloadError(f"{error}, with the same call") from error
+        yield name, image, error
 
 
 def _classify_parts(
@@ -207,9 +218,9 @@ class PartClassifier:
         if not path.exists():
             size = self.network.size
             prepared = iter_part(part, crop=self.crop, size=size, threads=self.threads)
+            prepared = _stop_at_failed_downloads(prepared)
             table = classify(self.network, prepared, batch_size=self.batch_size)
-            rows = read_rows(part)
-            table = table if rows is None else join(rows, table)
+            table = table if part.rows is None else join(part.rows, table)
             # Another process may have written the same meanwhile.
             write_table(table, path, overwrite=True)
         return count_rows([part])

@@ -47,6 +47,9 @@ def test_predictions_depend_neither_on_the_batch_nor_averaged_on_a_symmetry(like
     together = predict_proba(model, some)
     np.testing.assert_allclose(predict_proba(model, some, batch_size=3), together, atol=1e-6)
     np.testing.assert_allclose(predict_proba(model, some, chosen), together[chosen], atol=1e-6)
+    listed = predict_proba(model, some, [2, 1], symmetric=True)
+    expected = predict_proba(model, some, symmetric=True)[[2, 1]]
+    np.testing.assert_allclose(listed, expected, atol=1e-6)
     first, again = (predict_proba(model, apply_symmetry(images, e), symmetric=True) for e in (0, 5))
     np.testing.assert_allclose(first, again, atol=1e-6)
     assert np.abs(first - predict_proba(model, images)).max() > 1e-6

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 from functools import partial
 
 import h5py
@@ -14,7 +15,8 @@ from PIL import Image
 
 from galclass import build_cnn, predict, predict_survey
 from galclass.data.galaxy10 import write_galaxy10
-from galclass.errors import DataError, ParameterError, RunError
+from galclass.errors import DataError, DownloadError, ParameterError, RunError
+from galclass.prediction import catalogue as catalogues
 from galclass.prediction import sources as reading
 from galclass.prediction import survey
 from galclass.prediction.survey import MANIFEST
@@ -99,6 +101,7 @@ def test_parts_of_a_catalogue_hold_its_rows_in_order(suffix, model, sources, tmp
     table = predict(given, run=model, image_column="file", folder=sources)
     assert rows.column_names == table.colnames
     assert rows["objid"].to_pylist() == given["objid"].tolist()
+    assert rows["file"].to_pylist() == names
     assert rows["r"].to_pylist() == [1, 2, 3, 4, None]
     assert rows["class"].to_pylist() == table["class"].tolist()
     assert [bool(error) for error in rows["error"].to_pylist()] == [0, 0, 1, 0, 0]
@@ -109,12 +112,68 @@ def test_parts_of_a_catalogue_hold_its_rows_in_order(suffix, model, sources, tmp
 
 
 def test_a_catalogue_that_no_part_can_hold_is_refused_before_the_work(model, sources, tmp_path):
-    for name, column in (("p3", [1.0]), ("wide", [[{"a": 1}]])):
-        given = Table({"image": ["images/g00.png"], name: column})
+    columns = {
+        "p3": ([1.0] * 3, "p3"),
+        "wide": ([[[1, 2]]] * 3, "cannot be written.*leave columns out$"),
+        "mixed": (np.array([None, None, "x"], object), "'mixed' has values of several kinds"),
+        "lists": (np.array([[1], [2.5], []], object), "'lists' has values of several kinds"),
+    }
+    for name, (column, reason) in columns.items():
+        given = Table({"image": ["images/g00.png"] * 3, name: column})
         given.write(sources / f"{name}.ecsv")
-        with pytest.raises(DataError, match=name if name == "p3" else "cannot be written"):
-            predict_survey(sources / f"{name}.ecsv", tmp_path / "out", run=model)
+        with pytest.raises(DataError, match=reason):
+            predict_survey(sources / f"{name}.ecsv", tmp_path / "out", run=model, part_rows=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_catalogue_that_changes_during_a_survey_is_classified_as_it_was(
+    model, sources, tmp_path, monkeypatch
+):
+    path, files = tmp_path / "c.csv", [sources / "images" / f"g{i:02d}.png" for i in (0, 1, 2)]
+    Table({"image": [str(file) for file in files], "id": [0, 1, 2]}).write(path)
+    classify = survey.classify
+
+    def change(*given, **settings):
+        Table({"image": [str(file) for file in files[::-1]], "id": [2, 1, 0]}).write(
+            path, overwrite=True
+        )
+        return classify(*given, **settings)
+
+    monkeypatch.setattr(survey, "classify", change)
+    rows = read(predict_survey(path, tmp_path / "out", run=model, part_rows=1))
+    assert rows["id"].to_pylist() == [0, 1, 2]
+
+
+def test_a_survey_whose_image_files_changed_or_arrived_is_not_resumed(model, sources, tmp_path):
+    Table({"image": ["a.png", "b.png"]}).write(tmp_path / "c.csv")
+    shutil.copy(sources / "images" / "g00.png", tmp_path / "a.png")
+    ask = partial(predict_survey, tmp_path / "c.csv", tmp_path / "out", run=model)
+    assert [bool(error) for error in read(ask())["error"].to_pylist()] == [False, True]
+    shutil.copy(sources / "images" / "g01.png", tmp_path / "b.png")
+    with pytest.raises(RunError, match="cannot resume"):
+        ask()
+
+
+def test_a_service_that_fails_stops_a_survey_which_asks_again(
+    model, sources, tmp_path, monkeypatch
+):
+    answers = {1.0: sources / "images" / "g00.png", 3.0: DataError("outside the SDSS footprint")}
+
+    def answer(ra, dec):
+        found = answers.get(ra, DownloadError("no answer; try again later"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(catalogues, "sdss_cutout", answer)
+    Table({"ra": [1.0, 2, 3], "dec": [0.0] * 3}).write(tmp_path / "c.csv")
+    ask = partial(predict_survey, tmp_path / "c.csv", tmp_path / "out", run=model, part_rows=1)
+    with pytest.raises(DownloadError, match=r"row 1, .*no answer; try again later, with the same"):
+        ask()
+    answers[2.0] = answers[1.0]
+    errors = read(ask())["error"].to_pylist()
+    assert errors[:2] == ["", ""]
+    assert errors[2].endswith("outside the SDSS footprint")
 
 
 def test_a_row_of_a_catalogue_has_its_number_in_all_parts(model, sources, tmp_path):
@@ -123,8 +182,9 @@ def test_a_row_of_a_catalogue_has_its_number_in_all_parts(model, sources, tmp_pa
     ask = partial(predict_survey, tmp_path / "positions.ecsv", run=model, part_rows=1)
     sources = read(ask(tmp_path / "out"))["source"].to_pylist()
     assert [source[:5] for source in sources] == ["row 0", "row 1", "row 2"]
+    Table({"ra": [10.0], "dec": [0.0]}).write(tmp_path / "one.ecsv")
     with pytest.raises(ParameterError, match="ask SDSS too often"):
-        ask(tmp_path / "out", engine="ray")
+        predict_survey(tmp_path / "one.ecsv", tmp_path / "ray", run=model, engine="ray")
 
 
 def test_identifiers_keep_their_type_and_rows_their_place(model, sources, tmp_path):

@@ -18,7 +18,7 @@ from galclass import evaluate, load_data, load_galaxy10, load_pretrained, load_r
 from galclass.data.dataset import Dataset, Origin, write_data
 from galclass.data.galaxy10 import DECALS_NAMES, write_galaxy10
 from galclass.data.labelled import read_catalogue
-from galclass.errors import DataError, DownloadError, ParameterError
+from galclass.errors import DataError, ParameterError
 from galclass.prediction.catalogue import check_writable
 from galclass.prediction.table import write_table
 
@@ -136,14 +136,19 @@ def test_predictions_have_the_runs_classes_and_its_size(own, folder):
         (["9999999999999999999", "1"], "U"),
         (["1.5", "1237648720693755918"], "U"),
         (["007", "8"], "U"),
+        (["-0", "0"], "U"),
+        (["1_000", "2"], "U"),
         (["1e5", "-2.25"], "f"),
+        (["1200000000000000.0", "nan"], "f"),
+        (["+1.0", "-02.5"], "f"),
     ],
 )
 def test_numbers_in_csv_keep_all_their_digits(texts, kind, tmp_path):
     (tmp_path / "c.csv").write_text("\n".join(["number", *texts]))
     column = read_catalogue(tmp_path / "c.csv")["number"]
     assert column.dtype.kind == kind
-    assert column.tolist() == [{"i": int, "f": float, "U": str}[kind](text) for text in texts]
+    expected = [{"i": int, "f": float, "U": str}[kind](text) for text in texts]
+    np.testing.assert_array_equal(column.tolist(), expected)
 
 
 @pytest.mark.parametrize("suffix", ["ecsv", "csv", "fits", "parquet", "xml"])
@@ -176,7 +181,7 @@ def test_positions_of_a_catalogue_are_fetched_and_those_without_a_galaxy_are_mar
 
     def cutout(ra, dec):
         if dec < 0:
-            raise DownloadError("outside the SDSS footprint")
+            raise DataError("outside the SDSS footprint")
         return image
 
     monkeypatch.setattr("galclass.prediction.catalogue.sdss_cutout", cutout)
