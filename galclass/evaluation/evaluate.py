@@ -190,7 +190,7 @@ def evaluate(
 
         ``symmetric``
             Whether the probabilities are averaged over the eight symmetries: True, False or
-            "unsure", where one pass is less than 98 % sure.
+            "unsure", where one pass is less than 95 % sure.
         ``calibration``, ``calibration_note``
             The temperature, fitted on the validation galaxies, and why it is 1 where there is
             nothing to fit.

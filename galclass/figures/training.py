@@ -124,7 +124,8 @@ def _name(run: Run | History, number: int) -> str:
         return f"history {number}"
     fold = run.manifest["split"]["protocol"]
     which = fold if fold.startswith("fold") else f"seed {run.manifest['seed']}"
-    return f"{run.manifest['recipe_name']}, {which}"
+    tuned = ", fine-tuned" if run.manifest.get("start") else ""
+    return f"{run.manifest['recipe_name']}, {which}{tuned}"
 
 
 def _columns(run: Run | History) -> Columns:

@@ -11,8 +11,8 @@ from ._tensorflow import keras, tf
 from .symmetry import apply_symmetry
 
 Symmetric: TypeAlias = bool | Literal["unsure"]
-# Chosen on validation galaxies: below it more passes no longer help (docs/results.md).
-SURE = 0.98
+# Chosen on validation galaxies: more passes above it gain less than their error (docs/results.md).
+SURE = 0.95
 
 
 def forward(model: keras.Model, images: Images) -> tf.Tensor:
@@ -44,7 +44,7 @@ def predict_proba(
         Which of them, in this order. Default: all.
     symmetric : bool or "unsure", default False
         Average the probabilities over the eight symmetries of each image, or only of those images
-        whose class is less than 98 % sure from one pass.
+        whose class is less than 95 % sure from one pass.
     batch_size : int, default 64
         Images at a time; it bounds the memory, not the result.
 

@@ -94,7 +94,7 @@ def predict(
         Of a catalogue: its column of image files, and what their names are relative to.
     symmetric : bool or "unsure", optional
         Average the probabilities over the eight symmetries of each image, of none, or only where
-        one pass is less than 98 % sure of the class. Default: "unsure" where the run's recipe has
+        one pass is less than 95 % sure of the class. Default: "unsure" where the run's recipe has
         symmetric_prediction, as it was calibrated; False otherwise and for a network of your own.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Of a run's network, see :func:`galclass.network.hardware.choose_precision`; a network of

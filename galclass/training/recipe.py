@@ -51,7 +51,7 @@ class Recipe:
         Whether each training image goes through a random one of the eight symmetries, a
         new one each epoch.
     symmetric_prediction : bool, default False
-        Whether predictions are averaged over the eight symmetries, where one pass is less than 98 %
+        Whether predictions are averaged over the eight symmetries, where one pass is less than 95 %
         sure of the class.
 
     Raises

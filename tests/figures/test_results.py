@@ -127,6 +127,8 @@ def test_runs_on_the_same_galaxies_are_compared_folds_too_and_others_refused(mea
         other.__dict__["manifest"] = measured.manifest | manifest
         return other
 
+    tuned = plot_history(changed(start={"recipe_name": "default"})).legends[0].get_title()
+    assert tuned.get_text() == "default, seed 0, fine-tuned"
     origin = asdict(measured.origin) | {"sha256": "0" * 64}
     for other in (changed(origin=origin), changed(split={"protocol": "published"})):
         with pytest.raises(ParameterError, match="other galaxies"):
