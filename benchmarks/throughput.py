@@ -1,7 +1,8 @@
 """Training throughput: our recipes, the published way, PyTorch, and the limit of the hardware.
 
 All contenders train the same network on the same noise images in batches of 64, alternating, in
-one process; the table gives medians over the rounds, and ratios within the rounds.
+one process; the table gives medians over the rounds, and ratios within the rounds. PyTorch is to be
+its build for CPUs: the one for CUDA and TensorFlow end a process that loads both optimizers.
 
     python benchmarks/throughput.py [--rounds 5] [--steps 20]
 """
@@ -56,7 +57,7 @@ def in_pytorch(precision, images, labels):
     import torch
     from torch import nn
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if tf.config.list_physical_devices("GPU") else "cpu"
     layers, channels = [], 3
     for block in ((64, 64), (128,), (256,)):
         for width in block:
