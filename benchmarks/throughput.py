@@ -57,7 +57,7 @@ def in_pytorch(precision, images, labels):
     import torch
     from torch import nn
 
-    device = "cuda" if tf.config.list_physical_devices("GPU") else "cpu"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     layers, channels = [], 3
     for block in ((64, 64), (128,), (256,)):
         for width in block:

@@ -113,14 +113,7 @@ class Trial(Session):
             losses = cross_entropy(mixed, given, label_smoothing=recipe.label_smoothing)
             loss = self.optimizer.scale_loss(tf.reduce_mean(losses))
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        if recipe.averaging:
-            steps = tf.cast(self.optimizer.iterations, tf.float32)
-            decay = (1 + steps) / (1 + steps + 1 / recipe.averaging)
-            for mean, variable in zip(self.kept.trainable_variables, variables, strict=True):
-                mean.assign_sub((1 - decay) * (mean - variable))
-        correct = tf.cast(tf.argmax(probabilities, 1), labels.dtype) == labels
-        losses = cross_entropy(targets, probabilities)
-        self.totals.assign_add([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(correct, tf.float32))])
+        self.end_step(labels, probabilities, cross_entropy(targets, probabilities))
 
 
 def train(data, parts, seed, all_changes, changes, views):

@@ -157,7 +157,7 @@ def _check_catalogue(parts: list[Part], network: dict[str, Any], engine: cluster
     for name in rows[0].colnames:
         if rows[0][name].dtype.kind == "O":
             kinds = {getattr(value, "dtype", type(value)) for part in rows for value in part[name]}
-            if len(kinds) > 1 or kinds == {list}:
+            if len(kinds) > 1 or kinds <= {list, tuple, dict}:
                 raise DataError(f"{name!r} has values of several kinds; leave the column out")
     if engine == "ray" and any(callable(image) for part in parts for _, image in part.named):
         raise ParameterError("many processes would ask SDSS too often; choose engine='local'")

@@ -88,13 +88,17 @@ class Session:
             penalty = sum(self.model.losses, 0.0)
             loss = self.optimizer.scale_loss(tf.reduce_mean(smoothed) + penalty)
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        if recipe.averaging:
-            steps = tf.cast(self.optimizer.iterations, tf.float32)
-            decay = (1 + steps) / (1 + steps + 1 / recipe.averaging)
-            for mean, variable in zip(self.kept.trainable_variables, variables, strict=True):
-                mean.assign_sub((1 - decay) * (mean - variable))
         # Reported as in validation, without the smoothing of the labels.
-        losses = cross_entropy(targets, probabilities) + penalty
+        self.end_step(labels, probabilities, cross_entropy(targets, probabilities) + penalty)
+
+    def end_step(self, labels: tf.Tensor, probabilities: tf.Tensor, losses: tf.Tensor) -> None:
+        """Average the weights, where the recipe does, and sum what an epoch reports."""
+        if self.recipe.averaging:
+            steps = tf.cast(self.optimizer.iterations, tf.float32)
+            decay = (1 + steps) / (1 + steps + 1 / self.recipe.averaging)
+            means = self.kept.trainable_variables
+            for mean, variable in zip(means, self.model.trainable_variables, strict=True):
+                mean.assign_sub((1 - decay) * (mean - variable))
         correct = tf.cast(tf.argmax(probabilities, 1), labels.dtype) == labels
         self.totals.assign_add([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(correct, tf.float32))])
 
