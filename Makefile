@@ -22,7 +22,7 @@ test: .venv/test  ## check style and types, and run the quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PYTEST)
 
 test-all: test  ## run the slow tests as well
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow $(PYTEST)

@@ -1,17 +1,19 @@
-"""How much training another recipe needs to reach the best validation accuracy of a first one.
+"""How much training other recipes need to reach the best validation accuracy of a first one.
 
-Reads the histories of two finished studies with the same seeds, and trains nothing:
+Reads the histories of finished studies with the same seeds, and trains nothing:
 
-    python benchmarks/compute_to_accuracy.py runs/published runs/study
+    python benchmarks/compute_to_accuracy.py runs/published runs/study runs/from_simulated \
+        --figure figures/compute_to_accuracy.png
 
 Image passes are epochs times training galaxies. Seconds are wall time, to be compared where the
-runs had the same computer to themselves.
+runs had the same computer to themselves; the figure has them with --seconds.
 """
 
 import argparse
 
 import numpy as np
 
+from galclass.figures.style import BLUE, GREEN, ORANGE, canvas, save_figure
 from galclass.studies import load_study
 
 
@@ -24,12 +26,8 @@ def reach(run, goal):
     return epochs, run.manifest["wall_time_s"] * epochs / run.manifest["epochs"]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("first", help="study whose best validation accuracies are the goals")
-    parser.add_argument("other", help="study that is to reach them")
-    arguments = parser.parse_args()
-    first, other = map(load_study, (arguments.first, arguments.other))
+def tabulate(first, other):
+    """A row a seed: epochs and seconds of both, and the share of image passes."""
     print("| seed | goal, % | epochs, s | other: epochs, s | image passes, of the first's |")
     print("|---|---|---|---|---|")
     for ours, theirs in zip(first, other, strict=True):
@@ -44,6 +42,55 @@ def main():
         ]
         share = f"{passes[1]:,} of {passes[0]:,}, {passes[1] / passes[0]:.2f}" if after else "–"
         print(f"| {ours.manifest['seed']} | {100 * goal:.2f} | {cells[0]} | {cells[1]} | {share} |")
+
+
+def name(run):
+    """Recipe and start, for the legend."""
+    start = run.manifest["start"]
+    after = f" after {start['origin']['kind']} galaxies" if start else ""
+    return run.manifest["recipe_name"] + after
+
+
+def plot(studies, seconds, path):
+    """Validation accuracy against image passes, and seconds: a line a seed, a colour a study."""
+    passes = "image passes, those of the simulated start not counted"
+    with canvas("page", 0.42, 3, origin=studies[0][0].origin) as fig:
+        axes = fig.subplots(1, 1 + seconds, sharey=True, squeeze=False)[0]
+        for study, colour, line in zip(
+            studies, (ORANGE, BLUE, GREEN), ("--", "-", "-."), strict=False
+        ):
+            for run in study:
+                accuracy = 100 * run.history["val_accuracy"]
+                epochs = np.arange(1, len(accuracy) + 1)
+                label = name(run) if run is study[0] else None
+                each = [run.manifest["split"]["train_size"]]
+                each += [run.manifest["wall_time_s"] / len(epochs)] * seconds
+                for ax, cost in zip(axes, each, strict=True):
+                    ax.plot(cost * epochs, accuracy, line, color=colour, lw=0.9, label=label)
+        for ax, label in zip(axes, (passes, "seconds"), strict=False):
+            ax.set(xscale="log", xlabel=label, ylim=(50, 100))
+            ax.xaxis.set_major_formatter("{x:,.0f}")
+            ax.grid()
+        axes[0].set_ylabel("validation accuracy (%)")
+        axes[0].legend(loc="lower right")
+        galaxies = studies[0][0].manifest["split"]["validation_size"]
+        axes[0].set_title(f"{galaxies:,} validation galaxies, a line a seed", loc="left")
+    save_figure(fig, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("first", help="study whose best validation accuracies are the goals")
+    parser.add_argument("others", nargs="+", help="studies that are to reach them")
+    parser.add_argument("--figure", help="file of the figure")
+    parser.add_argument("--seconds", action="store_true", help="plot against seconds as well")
+    arguments = parser.parse_args()
+    first, *others = map(load_study, (arguments.first, *arguments.others))
+    for other in others:
+        print(f"\n{name(other[0])}\n")
+        tabulate(first, other)
+    if arguments.figure:
+        plot([first, *others], arguments.seconds, arguments.figure)
 
 
 if __name__ == "__main__":

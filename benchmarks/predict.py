@@ -5,7 +5,9 @@ with the default averaging and with all eight symmetries; the network alone, one
 images, and the same in PyTorch, if it is installed; and the decoding and cropping alone. The last
 column is the ratio to the default survey.
 
-    python benchmarks/predict.py --n 1000
+    python benchmarks/predict.py --n 1000 [--data Galaxy10.h5]
+
+The images are simulated, or of the test galaxies of a file.
 """
 
 import argparse
@@ -21,7 +23,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 from throughput import GFLOP_AN_IMAGE, matrix_limit
 
-from galclass import load_pretrained, predict_survey, prepare, simulate_galaxy10
+from galclass import (
+    load_data,
+    load_pretrained,
+    predict_survey,
+    prepare,
+    simulate_galaxy10,
+    split,
+)
 from galclass.network.hardware import choose_precision
 from galclass.network.probabilities import predict_proba
 
@@ -76,9 +85,14 @@ def in_pytorch(model, precision):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=1000, help="images")
+    parser.add_argument("--data", help="HDF5 file in Galaxy10's layout, instead of simulated ones")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    images, _ = simulate_galaxy10(arguments.n, 11)
+    if arguments.data:
+        images, labels, _ = load_data(arguments.data)
+        images = images[split(labels).test[: arguments.n]]
+    else:
+        images, _ = simulate_galaxy10(arguments.n, 11)
     files = [encoded(image) for image in images]
     model = load_pretrained().load_model(precision="auto")
     predict_proba(model, images[:64])

@@ -398,7 +398,7 @@ def load_run(path: PathLike) -> Run:
     >>> import galclass
     >>> run = galclass.load_run("runs/mine")
     >>> run.manifest["recipe_name"], run.manifest["seed"]
-    ('default', 0)
+    ('quick', 0)
     >>> 0 <= run.metrics["accuracy"] <= 1
     True
     >>> model = run.load_model()

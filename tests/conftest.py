@@ -103,7 +103,8 @@ def simulated_run(made_once):
     def make(folder):
         data = load_data("simulated", n=300)
         out = folder / "simulated"
-        evaluate(train(*data, out=out, epochs=1, precision="float32", verbose=False), *data)
+        settings = {"recipe": "quick", "epochs": 1, "precision": "float32", "verbose": False}
+        evaluate(train(*data, out=out, **settings), *data)
         write_data(folder / "Galaxy10.h5", data)
         image = Image.new("RGB", (424, 424), (6, 5, 4))
         image.paste(Image.fromarray(data.images[0]).resize((207, 207)), (108, 108))

@@ -22,6 +22,7 @@ def _examples():
 
 
 EXAMPLES = _examples()
+SLOW = (".study", ".verify", ".train", ".save_figures")
 
 
 def test_every_public_function_has_an_example():
@@ -32,12 +33,7 @@ def test_every_public_function_has_an_example():
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(
-            name, marks=[pytest.mark.slow] * name.endswith((".study", ".verify", ".train"))
-        )
-        for name in EXAMPLES
-    ],
+    [pytest.param(name, marks=[pytest.mark.slow] * name.endswith(SLOW)) for name in EXAMPLES],
 )
 @pytest.mark.usefixtures("newcomer")
 def test_the_example_runs(name):

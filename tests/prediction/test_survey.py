@@ -182,6 +182,10 @@ def test_a_row_of_a_catalogue_has_its_number_in_all_parts(model, sources, tmp_pa
     ask = partial(predict_survey, tmp_path / "positions.ecsv", run=model, part_rows=1)
     sources = read(ask(tmp_path / "out"))["source"].to_pylist()
     assert [source[:5] for source in sources] == ["row 0", "row 1", "row 2"]
+
+
+def test_workers_do_not_ask_sdss_for_positions(model, tmp_path):
+    pytest.importorskip("ray.data", reason="Ray is not installed (pip install 'galclass[ray]')")
     Table({"ra": [10.0], "dec": [0.0]}).write(tmp_path / "one.ecsv")
     with pytest.raises(ParameterError, match="ask SDSS too often"):
         predict_survey(tmp_path / "one.ecsv", tmp_path / "ray", run=model, engine="ray")
