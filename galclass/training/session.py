@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ class Session:
             *self.optimizer.variables,
         ]
         self.totals = tf.Variable(tf.zeros(2))
-        self.step = tf.function(self._step, jit_compile=False, reduce_retracing=True)
+        # A function of its own: of one for all, TensorFlow warns that it is traced anew.
+        self.step = tf.function(partial(self._step), jit_compile=False, reduce_retracing=True)
 
     def start(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         """Start from given weights, by the paths of variables, where one of this shape is given."""

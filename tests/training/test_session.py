@@ -33,16 +33,28 @@ def test_the_average_remembers_its_share_of_the_training_however_long_it_is(aver
     assert age / steps == pytest.approx(averaging / (1 + averaging), rel=0.2)
 
 
-def test_the_kept_weights_are_that_average():
-    recipe = Recipe(epochs=2, batch_size=4, averaging=0.25, dropout=0, dense_dropout=0)
-    images = np.random.default_rng(0).integers(0, 256, (12, 69, 69, 3), np.uint8)
-    labels, nobody = np.arange(12) % 3, np.arange(0)
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 69, 69, 3), np.uint8)
+LABELS = np.arange(12, dtype=np.int32) % 3
+
+
+def small_session(**settings):
+    recipe = Recipe(epochs=2, batch_size=4, dropout=0, dense_dropout=0, **settings)
     network = {"filters": ((2,),), "dense_units": (3,), "classes": 3}
-    parts = Split(np.arange(12), np.arange(4), nobody)
-    session = Session(recipe, network, 0, "float32", parts, images, labels)
+    parts = Split(np.arange(12), np.arange(4), np.arange(0))
+    return Session(recipe, network, 0, "float32", parts, IMAGES, LABELS)
+
+
+def test_many_small_trainings_are_not_warned_of_as_one_function_traced_anew(caplog):
+    for _ in range(6):
+        small_session().step(tf.constant(IMAGES[:4]), tf.constant(LABELS[:4]))
+    assert "retracing" not in caplog.text
+
+
+def test_the_kept_weights_are_that_average():
+    session = small_session(averaging=0.25)
     mean = session.kept.trainable_variables[0].numpy()
     for t in range(1, 6):
-        session.step(tf.constant(images[:4]), tf.constant(labels[:4], tf.int32))
+        session.step(tf.constant(IMAGES[:4]), tf.constant(LABELS[:4]))
         decay = (1 + t) / (1 + t + 4)
         mean = decay * mean + (1 - decay) * session.model.trainable_variables[0].numpy()
     np.testing.assert_allclose(session.kept.trainable_variables[0].numpy(), mean, atol=1e-6)
