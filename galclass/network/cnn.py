@@ -113,18 +113,20 @@ def build_cnn(
     last = {"dtype": policy, "data_format": "channels_last"}
     convolution = partial(layers.Conv2D, kernel_size=3, activation="relu", **last)
     dense = partial(layers.Dense, activation="tanh", dtype=policy)
-    model = keras.Sequential(name="galclass_cnn")
-    model.add(keras.Input(input_shape, dtype="uint8", name="images"))
-    model.add(layers.Rescaling(1 / 255, dtype=policy, name="rescale"))
+    drop = partial(layers.Dropout, dtype=policy)
+    stack = [
+        keras.Input(input_shape, dtype="uint8", name="images"),
+        layers.Rescaling(1 / 255, dtype=policy, name="rescale"),
+    ]
     for b, block in enumerate(filters, 1):
         for c, width in enumerate(block, 1):
-            model.add(convolution(width, name=f"conv{b}_{c}", **kernel()))
-        model.add(layers.MaxPooling2D(2, name=f"pool{b}", **last))
-    model.add(layers.Dropout(dropout, seed=next(seeds), dtype=policy, name="dropout"))
-    model.add(layers.Flatten(name="flatten", **last))
+            stack.append(convolution(width, name=f"conv{b}_{c}", **kernel()))
+        stack.append(layers.MaxPooling2D(2, name=f"pool{b}", **last))
+    stack.append(drop(dropout, seed=next(seeds), name="dropout"))
+    stack.append(layers.Flatten(name="flatten", **last))
     for d, width in enumerate(dense_units, 1):
-        model.add(dense(width, name=f"dense{d}", **kernel()))
-        model.add(layers.Dropout(dense_dropout, seed=next(seeds), dtype=policy, name=f"dropout{d}"))
+        stack.append(dense(width, name=f"dense{d}", **kernel()))
+        stack.append(drop(dense_dropout, seed=next(seeds), name=f"dropout{d}"))
     output = {"activation": "softmax", "dtype": "float32", **kernel(0)}
-    model.add(layers.Dense(classes, name="classes", **output))
-    return model
+    stack.append(layers.Dense(classes, name="classes", **output))
+    return keras.Sequential(stack, name="galclass_cnn")

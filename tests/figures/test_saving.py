@@ -81,7 +81,9 @@ for size in ("page", "column"):
             assert path.read_bytes() == (tmp_path / size / path.name).read_bytes(), path
 
 
-def test_the_figures_of_a_run_go_into_its_folder_and_its_model_card_shows_them(copied):
+def test_the_figures_of_a_run_go_into_its_folder_and_its_model_card_shows_them(copied, monkeypatch):
+    (copied.path / "figures").mkdir()
+    monkeypatch.setattr(results, "save_figure", lambda _, path: path.touch())
     paths = save_figures(copied.path)
     assert {path.parent for path in paths} == {copied.path / "figures"}
     assert {path.suffix for path in paths} == {".png"}

@@ -184,13 +184,6 @@ def test_a_row_of_a_catalogue_has_its_number_in_all_parts(model, sources, tmp_pa
     assert [source[:5] for source in sources] == ["row 0", "row 1", "row 2"]
 
 
-def test_workers_do_not_ask_sdss_for_positions(model, tmp_path):
-    pytest.importorskip("ray.data", reason="Ray is not installed (pip install 'galclass[ray]')")
-    Table({"ra": [10.0], "dec": [0.0]}).write(tmp_path / "one.ecsv")
-    with pytest.raises(ParameterError, match="ask SDSS too often"):
-        predict_survey(tmp_path / "one.ecsv", tmp_path / "ray", run=model, engine="ray")
-
-
 def test_identifiers_keep_their_type_and_rows_their_place(model, sources, tmp_path):
     ids, image = [2**62 + 1, None, 7], (sources / "images" / "g00.png").read_bytes()
     rows = {"id": pa.array(ids, pa.int64()), "image": pa.array([image, image, None])}

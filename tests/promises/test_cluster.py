@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from PIL import Image
 
 from galclass import Recipe, build_cnn, cli, cluster, predict_survey, study
@@ -50,6 +51,13 @@ def test_without_ray_an_error_says_how_to_install_it(
     with pytest.raises(MissingPackageError, match=r"galclass\[ray\]"):
         study(*images_of_brightness, out=tmp_path / "s", engine="ray")
     assert [path.name for path in tmp_path.iterdir()] == ["some.h5"]
+
+
+@pytest.mark.usefixtures("ray")
+def test_workers_do_not_ask_sdss_for_positions(model, tmp_path):
+    Table({"ra": [10.0], "dec": [0.0]}).write(tmp_path / "one.ecsv")
+    with pytest.raises(ParameterError, match="ask SDSS too often"):
+        predict_survey(tmp_path / "one.ecsv", tmp_path / "out", run=model, engine="ray")
 
 
 def test_what_is_no_engine_is_refused():
