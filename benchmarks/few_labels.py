@@ -19,7 +19,7 @@ import numpy as np
 
 from galclass import CLASS_NAMES, build_cnn, load_data, load_pretrained, split, train
 from galclass.evaluation.metrics import compute_metrics
-from galclass.figures.style import BLUE, ORANGE, canvas, save_figure
+from galclass.figures.style import BLUE, GREEN, ORANGE, canvas, save_figure
 from galclass.network.probabilities import predict_proba
 from galclass.training import session
 
@@ -79,20 +79,24 @@ def measure(arguments, images, labels, names, classes):
 
 def plot(rows, path):
     """Mean and every draw of each number of labels, a curve a start."""
+    rows = [row for row in rows if row["classes"] == 10]
+    looks = {
+        None: ("from random weights", ORANGE, "D--"),
+        "simulated": ("from the simulated start", BLUE, "o-"),
+        "dense": ("the same, dense layers alone", GREEN, "s:"),
+    }
     with canvas("page", 0.42, 3) as fig:
         ax = fig.subplots()
-        for start, colour, marker in ((None, ORANGE, "D--"), ("simulated", BLUE, "o-")):
-            of = [
-                row for row in rows if row["start"] == start and row["classes"] == 10 and row["n"]
-            ]
+        for start, (name, colour, marker) in looks.items():
+            of = [row for row in rows if row["start"] == start]
             sizes = sorted({row["n"] for row in of})
             each = [[100 * row["accuracy"] for row in of if row["n"] == n] for n in sizes]
-            name = "from random weights" if start is None else "from the simulated start"
             ax.plot(sizes, [np.mean(values) for values in each], marker, color=colour, label=name)
             for n, values in zip(sizes, each, strict=True):
                 ax.plot([n] * len(values), values, ".", color=colour, ms=4)
         ax.set(xscale="log", xlabel="labelled galaxies, validation and test included")
         ax.set(ylabel="accuracy (%)", ylim=(30, 100))
+        sizes = sorted({row["n"] for row in rows})
         ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
         ax.minorticks_off()
         ax.grid()
