@@ -28,6 +28,8 @@ def reach(run, goal):
 
 def tabulate(first, other):
     """A row a seed: epochs and seconds of both, and the share of image passes."""
+    if len(first) != len(other):
+        raise SystemExit(f"{len(first)} and {len(other)} runs, expected the same seeds")
     print("| seed | goal, % | epochs, s | other: epochs, s | image passes, of the first's |")
     print("|---|---|---|---|---|")
     for ours, theirs in zip(first, other, strict=True):

@@ -44,6 +44,8 @@ def measure(arguments, images, labels, names, classes):
     rest, measured = np.concatenate([parts.train, parts.validation]), parts.test
     if arguments.unseen:
         rest, measured = np.split(np.random.default_rng(0).permutation(parts.test), [-1000])
+    if max(arguments.sizes) > len(rest):
+        raise SystemExit(f"{len(rest)} galaxies to draw from, fewer than {max(arguments.sizes)}")
     labels = classes[labels]
     truth = labels[measured]
     for n in arguments.sizes:
@@ -71,6 +73,7 @@ def measure(arguments, images, labels, names, classes):
                     "start": None if name == "none" else name,
                 }
                 row |= {"recipe": arguments.recipe, "galaxies": len(truth)}
+                row |= {"unseen": True} if arguments.unseen else {}
                 row |= {key: metrics[key] for key in ("accuracy", "balanced_accuracy")}
                 print(row, flush=True)
                 with open(arguments.out, "a", encoding="utf-8") as file:
@@ -79,7 +82,8 @@ def measure(arguments, images, labels, names, classes):
 
 def plot(rows, path):
     """Mean and every draw of each number of labels, a curve a start."""
-    rows = [row for row in rows if row["classes"] == 10]
+    kind = (10, "few", False)
+    rows = [row for row in rows if (row["classes"], row["recipe"], "unseen" in row) == kind]
     looks = {
         None: ("from random weights", ORANGE, "D--"),
         "simulated": ("from the simulated start", BLUE, "o-"),

@@ -56,7 +56,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "address": (str | None, Option(None, help="Of Ray. Default: RAY_ADDRESS, or started here.")),
     "beside": (Path | None, Option(None, help="A run on the same galaxies to compare with.")),
     "catalogue": (Path | None, Option(None, help="Table of image files, or of RA and Dec.")),
-    "crop": (float | None, Option(None, help="Fraction of the field to keep. Default: 0.488.")),
+    "crop": (float | None, Option(None, help="Fraction of the field to keep. Default: the run's.")),
     "data": (str, Option("galaxy10", help=DATA)),
     "data:run": (str | None, Option(None, help="The run's galaxies. Default: what it records.")),
     "engine": (Literal["local", "ray"], Option("local", help="In this process, or on Ray.")),
@@ -188,7 +188,8 @@ def study(out: Path, data: str, **settings: Any) -> None:
     dataset = _load(data, settings)
     summary = galclass.study(*dataset, out=out, **settings)
     save_figure(galclass.plot_history(load_study(out)), out / "study.png")
-    if settings["folds"] and settings["start"] in (None, "simulated"):
+    unknown = (None,) if dataset.origin.kind == "simulated" else (None, "simulated")
+    if settings["folds"] and settings["start"] in unknown:
         table = doubtful_labels(out)
         write_table(table, out / "doubtful.ecsv", overwrite=True)
         save_figure(plot_doubtful_labels(table, *dataset[::2]), out / "doubtful.png")

@@ -136,14 +136,14 @@ class Run:
         """Whether galaxies are others than the run's, as far as names and hashes tell.
 
         Images of Galaxy10's galaxies that were made anew have other hashes: where no image is the
-        same, a name like Galaxy10, or none, is taken as a sign of the same galaxies.
+        same, any real galaxies may be those of a run that was trained on Galaxy10.
         """
         record, names = self.manifest, list[str]()
         while record:
             names.append(record["origin"]["name"].lower())
             record = record.get("start")
-        named = origin.kind == "arrays" or origin.name.lower().startswith("galaxy10")
-        galaxy10 = named and any(name.startswith("galaxy10") for name in names)
+        real = origin.kind not in ("simulated", "decals")
+        galaxy10 = real and any(name.startswith("galaxy10") for name in names)
         return not galaxy10 or bool(np.isin(hashes, self.seen).any())
 
     @cached_property

@@ -185,7 +185,8 @@ def doubtful_labels(path: PathLike) -> "Table":
     if protocols != [f"fold-{k}-of-{len(runs)}" for k in range(1, len(runs) + 1)]:
         raise RunError(f"{path} is a study of {protocols}, expected all folds; see study --folds")
     starts = [run.manifest["start"] for run in runs if run.manifest["start"]]
-    if any(start["start"] or start["origin"]["kind"] != "simulated" for start in starts):
+    simulated = any(run.origin.kind == "simulated" for run in runs)
+    if any(x["start"] or x["origin"]["kind"] != "simulated" or simulated for x in starts):
         raise RunError(f"{path} started from a run that may know these galaxies; give no --start")
     parts = [(run.validation, run.calibration) for run in runs]
     each = [calibration.apply(part["probabilities"]) for part, calibration in parts]

@@ -49,9 +49,12 @@ def test_a_study_of_folds_records_that_and_is_not_mixed_with_another(
     assert row["probability"] == pytest.approx(expected, rel=1e-5)
     manifest = run.path / "manifest.json"
     known = run.manifest | {"start": {"origin": run.manifest["origin"], "start": None}}
-    manifest.write_text(json.dumps(known))
-    with pytest.raises(RunError, match="may know these galaxies"):
-        doubtful_labels(tmp_path)
+    simulated = run.manifest["origin"] | {"kind": "simulated"}
+    both = known | {"origin": simulated, "start": {"origin": simulated, "start": None}}
+    for knowing in (known, both):
+        manifest.write_text(json.dumps(knowing))
+        with pytest.raises(RunError, match="may know these galaxies"):
+            doubtful_labels(tmp_path)
     with pytest.raises(ParameterError, match="folds"):
         study(*images_of_brightness, seeds=2, out=tmp_path, **QUICK)
     with pytest.raises(RunError, match=r"resume.*fold-1-of-2"):

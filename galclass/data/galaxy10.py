@@ -332,6 +332,9 @@ def read_attributes(path: PathLike) -> dict[str, Any]:
     """The texts and numbers that :func:`write_galaxy10` gave a file as attributes."""
     with _opened(path) as file:
         found = {key: np.asarray(value).tolist() for key, value in file.attrs.items()}
+    if isinstance(names := found.get("class_names"), list):  # As h5py writes a list of them.
+        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+        found["class_names"] = json.dumps(texts)
     return {key: value for key, value in found.items() if isinstance(value, str | int | float)}
 
 

@@ -1,5 +1,6 @@
 """Labelled galaxies of one's own: a folder for each class, or a catalogue of files and labels."""
 
+import json
 import os
 import re
 import warnings
@@ -18,7 +19,7 @@ CATALOGUES = (".csv", ".ecsv", ".fits", ".parquet", ".xml")
 MISSING = ("", "nan", "na", "n/a", "null", "--")  # in lower case: no label, as programs write it
 # SDSS has identifiers of 19 digits; as real numbers they would be others.
 INTEGER = r"0|-?[1-9]\d{0,18}"
-REAL = r"([+-]?(\d+\.\d*|\.\d+)|0|-?[1-9]\d{0,14})([eE][+-]?\d+)?|nan|[+-]?inf"
+REAL = r"([+-]?(\d{1,16}\.\d*|\.\d+)|0|-?[1-9]\d{0,14})([eE][+-]?\d+)?|nan|[+-]?inf"
 SHOWN = 3  # of the files that cannot be read, or rows without a label, in an error
 
 
@@ -57,6 +58,12 @@ def read_labelled(
         table = read_catalogue(path)
         named, texts = (read_column(table, name, path) for name in (image_column, label_column))
         files = [path.parent / os.path.expanduser(name) for name in named]
+        if twice := len(files) - len(set(files)):
+            warnings.warn(
+                f"{path}: {twice} rows name a file that another row names; a galaxy may then be "
+                "trained on and tested",
+                stacklevel=3,
+            )
     names = sorted(set(texts), key=_by_value)
     if not 2 <= len(names) <= MOST_CLASSES:
         found = ", ".join(names[:5]) or "none"
@@ -139,7 +146,7 @@ def read_catalogue(path: Path) -> Any:
 
 
 def _read_csv(path: Path) -> Any:
-    """A table whose columns are integers or real numbers where Python writes them so, else text."""
+    """A table whose columns are numbers where they are written so and keep their digits."""
     from astropy.io.ascii import convert_numpy
     from astropy.table import MaskedColumn, Table
 
@@ -160,12 +167,18 @@ def _read_csv(path: Path) -> Any:
 
 
 def _read_parquet(path: Path) -> Any:
-    """A table of a Parquet file, with its nulls masked, which astropy reads of numbers only."""
+    """A table of a Parquet file, with its nulls masked, which astropy reads of numbers only.
+
+    What astropy wrote it reads itself: it has masks, and units, in a way of its own.
+    """
     import pyarrow as pa
     from astropy.table import MaskedColumn, Table
     from pyarrow import parquet
 
     read, table = parquet.read_table(path), Table()
+    written = read.schema.metadata or {}
+    if b"table_meta_yaml" in written:
+        return Table.read(path)
     for name in read.column_names:
         column = read[name].combine_chunks()
         if pa.types.is_dictionary(column.type):
@@ -173,8 +186,14 @@ def _read_parquet(path: Path) -> Any:
         values = column.to_pylist()
         missing = [value is None for value in values]
         known = next((value for value in values if value is not None), "")
-        whole = [known if value is None else value for value in values]
+        number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+        kind = column.type.to_pandas_dtype() if number else None
+        whole = np.array([known if value is None else value for value in values], kind)
         table[name] = MaskedColumn(whole, mask=missing) if any(missing) else whole
+    for name, unit in json.loads(
+        written.get(b"units", "{}") if b"galclass" in written else "{}"
+    ).items():
+        table[name].unit = unit
     return table
 
 
@@ -209,11 +228,12 @@ def _common_size(files: list[Path]) -> tuple[tuple[int, int], float | None]:
     width, height = next(iter(sizes)) if len(sizes) == 1 else (0, 1)
     if width == height and SIDES[0] <= width <= SIDES[1]:
         return (width, height), None if width == IMAGE_SHAPE[0] else 1.0
-    if len(sizes) > 1:
+    if sizes:
         shown = ", ".join(f"{width} x {height}" for width, height in sorted(sizes)[:SHOWN])
         warnings.warn(
-            f"images of {len(sizes)} sizes ({shown} ...): all are cropped and scaled to 69 x 69 "
-            "pixels as Galaxy10's were, see prepare",
+            f"images of {len(sizes)} sizes ({shown} ...), expected one, square and of "
+            f"{SIDES[0]} to {SIDES[1]} pixels: all are cropped and scaled to 69 x 69 pixels as "
+            "Galaxy10's were, see prepare",
             stacklevel=4,
         )
     return IMAGE_SHAPE[1::-1], None

@@ -25,6 +25,7 @@ SEARCH_RADIUS = 0.2  # arcmin
 # Web services as in https://skyserver.sdss.org/dr12/en/help/docs/api.aspx.
 SKYSERVER = "https://skyserver.sdss.org/dr18/SkyServerWS"
 BUSY = (429, 503)
+REFUSED = (400, 404)  # what is asked for; asking again is of no use
 PAUSES = (1, 2)  # seconds between the three tries of a busy service
 LONGEST_PAUSE = 30
 AT_ONCE = Semaphore(4)  # requests of a process, however many threads there are
@@ -134,6 +135,8 @@ def _nearest_galaxy(server: str, ra: float, dec: float, timeout: float) -> dict[
                 scale = PIXEL_IN_R90 * float(rows[0]["petroR90_r"])
                 return {"ra": float(rows[0]["ra"]), "dec": float(rows[0]["dec"]), "scale": scale}
         inside = str(rows[0]["ok"]).lower() not in ("0", "false")
+    except DataError:  # Refused; it is a ValueError as well.
+        raise
     except (ValueError, LookupError, TypeError) as error:
         raise DownloadError(f"{address} gave {content[:60]!r}, no rows; try again later") from error
     found = f"no galaxy within {SEARCH_RADIUS} arcmin" if inside else "outside the SDSS footprint"
@@ -155,7 +158,7 @@ def _get(address: str, asked: dict[str, Any], timeout: float) -> bytes:
         except requests.RequestException as error:
             answer = error.response
             reason = type(error).__name__ if answer is None else f"{error!s:.80}"
-            if answer is not None and 400 <= answer.status_code < 500:
+            if answer is not None and answer.status_code in REFUSED:
                 raise DataError(f"{address}: {reason}") from error
             raise DownloadError(f"{address}: {reason}; try again later") from error
         wanted = answer.headers.get("Retry-After", "")

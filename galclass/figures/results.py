@@ -439,7 +439,7 @@ def plot_predictions(
     images : sequence of images
         Those that were classified, in the same order; the first 20 good ones are shown.
     crop : float, optional
-        As for :func:`galclass.prepare`.
+        As for :func:`galclass.prepare`. Default: what the table says.
 
     Returns
     -------
@@ -458,6 +458,7 @@ def plot_predictions(
     >>> table = galclass.predict(images)
     >>> galclass.plot_predictions(table, images).savefig("gallery.png")
     """
+    crop = table.meta.get("crop") if crop is None else crop
     rows = zip(table, iter_prepared(images, crop=crop), strict=False)
     good = ((row, image) for row, (_, image, _) in rows if image is not None)
     shown = list(itertools.islice(good, 20))

@@ -91,12 +91,14 @@ def choose_thresholds(
             at = int((tested["threshold"] >= row["threshold"]).sum()) - 1
             row |= _measured("test_", tested, at) if at >= 0 else {"test_galaxies": 0}
         rows.append(row)
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    measured = ("galaxies", "purity", "completeness", "purity_low", "purity_high")
+    names = [f"{part}_{name}" for part in ("validation", "test") for name in measured]
     table = Table(meta={key: target})
-    for name in names:
+    for name in ("class", "name", "threshold", *names):
         values = [row.get(name) for row in rows]
         mask = [value is None for value in values]
-        filled = [0 if value is None else value for value in values]
+        kind = str if name == "name" else int if name.endswith(("class", "galaxies")) else float
+        filled = np.array([value or 0 for value in values], kind)
         table[name] = MaskedColumn(filled, mask=mask) if any(mask) else filled
     why = f"none where too few validation galaxies have a {key} of {target}"
     table["threshold"].description = f"least probability; {why}"

@@ -27,6 +27,7 @@ def list_rows(
         With a column of image files; or, without it, with ``ra`` and ``dec``, in degrees or with a
         unit, for the cutouts of SDSS.
     image_column : str
+        Where it is not the default, "image", there must be such a column.
     folder : pathlib.Path, optional
         What the files' names are relative to. Default: the working directory.
 
@@ -40,9 +41,10 @@ def list_rows(
         raise DataError("the catalogue has no row, expected at least one")
     if image_column in catalogue.colnames:
         return [_file(row, value, folder) for row, value in enumerate(catalogue[image_column])]
-    if not {"ra", "dec"} <= names.keys():
+    if image_column != "image" or not {"ra", "dec"} <= names.keys():
         found = f"columns {catalogue.colnames}"
-        raise DataError(f"{found}, expected {image_column!r} with image files, or ra and dec")
+        other = ", or ra and dec" if image_column == "image" else ""
+        raise DataError(f"{found}, expected {image_column!r} with image files{other}")
     positions = [_degrees(catalogue[names[name]]) for name in ("ra", "dec")]
     return [_position(row, *position) for row, position in enumerate(zip(*positions, strict=True))]
 
@@ -95,13 +97,17 @@ def check_writable(catalogue: "Table", suffix: str) -> None:
             write_table(catalogue, Path(folder) / f"trial{suffix}")
         except Exception as error:  # Each writer raises its own kinds.
             reason = " ".join(str(error).split())[:200]
-            how = "leave columns out" + ("" if suffix == ".parquet" else ", or choose .ecsv")
+            other = {".parquet": "", ".ecsv": ", or choose .xml"}.get(suffix, ", or choose .ecsv")
+            how = f"leave columns out{other}"
             raise DataError(
                 f"the catalogue cannot be written as {suffix}: {reason}; {how}"
             ) from error
 
 
 def check_columns(catalogue: "Table", added: list[str]) -> None:
-    """Refuse a catalogue, before the work, that has columns of the names to be added."""
-    if taken := [name for name in catalogue.colnames if name in added]:
+    """Refuse a catalogue, before the work, that has columns of the names to be added.
+
+    In capitals as well: FITS does not tell them apart.
+    """
+    if taken := [name for name in catalogue.colnames if name.lower() in added]:
         raise DataError(f"the catalogue has columns {taken}, which are added; rename them first")

@@ -21,8 +21,11 @@ def embed(
 
     Parameters
     ----------
-    images, run, crop
-        As for :func:`galclass.predict`. Images are taken as they are, without their symmetries.
+    images
+        As for :func:`galclass.predict`, but no HDF5, Parquet or table. Images are taken as they
+        are, without their symmetries.
+    run, crop
+        As for :func:`galclass.predict`.
 
     Returns
     -------

@@ -197,10 +197,11 @@ def predict(
     return table if catalogue is None else join(catalogue, table)
 
 
-def _cuts(run: Any, purity: float) -> NDArray[np.float64]:
+def _cuts(run: Any, purity: float) -> NDArray[np.float32]:
     """The least probability of each class's sample; more than 1 where there is none."""
     chosen = load_pretrained() if run is None else as_run(run)
-    return np.ma.filled(np.ma.asarray(chosen.thresholds(purity=purity)["threshold"], float), 2)
+    cuts = np.ma.filled(np.ma.asarray(chosen.thresholds(purity=purity)["threshold"], float), 2)
+    return cuts.astype(np.float32)  # As probabilities are: the galaxy at the threshold is in.
 
 
 def classify(

@@ -1,5 +1,6 @@
 """Tables of predictions: made, checked and written in one place, whatever their format."""
 
+import itertools
 import json
 import os
 import re
@@ -142,6 +143,10 @@ def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> N
 
 
 def _write_text(table: "Table", path: Path) -> None:
+    for name in table.colnames:
+        kind = getattr(table[name], "dtype", np.dtype(float)).kind
+        if kind in "UO" and any("\n#" in str(text) for text in table[name]):
+            raise ParameterError(f"column {name!r}: text with a line that begins with #")
     table.write(path, format=f"ascii.{path.suffix.lower()[1:]}")
     lines = path.read_text(encoding="utf-8").split("\n")
     header = next(i for i, line in enumerate(lines) if not line.startswith("#"))
@@ -162,7 +167,16 @@ def _write_fits(table: "Table", path: Path) -> None:
         elif table[name].dtype.kind == "b" and np.ma.is_masked(table[name]):
             # FITS knows no null among truth values.
             table[name] = MaskedColumn(table[name].astype(np.uint8), fill_value=NO_CLASS)
+        elif table[name].dtype.kind in "iu" and np.ma.is_masked(table[name]):
+            table[name].fill_value = _unused(table[name])
     table.write(path)
+
+
+def _unused(column: Any) -> int:
+    """A number of the column's kind that no row has, which stands for null in FITS."""
+    limits, taken = np.iinfo(column.dtype), set(column.compressed().tolist())
+    numbers = itertools.chain((limits.max, limits.min), range(limits.max))
+    return next(number for number in numbers if number not in taken)
 
 
 def _write_votable(table: "Table", path: Path) -> None:

@@ -258,9 +258,12 @@ def _read_start(
         )
     variables = run.load_model().trainable_variables
     weights = {variable.path: variable.numpy() for variable in variables}
+    digest = weights_sha256(weights.values())
+    if tuple(run.class_names) != tuple(origin.class_names):  # The outputs mean something else.
+        weights = {path: weights[path] for path in weights if "/classes/" not in path}
     keys = ("recipe_name", "seed", "origin", "split", "start")
     record = {key: run.manifest.get(key) for key in keys}
-    record |= {"weights_sha256": weights_sha256(weights.values())}
+    record |= {"weights_sha256": digest}
     record |= {"independent": run.is_independent(origin, hashes)}
     if not record["independent"]:
         warnings.warn(

@@ -112,6 +112,15 @@ def test_what_the_service_lacks_is_said_and_nothing_is_kept(words, sky, tmp_path
     assert sky.pauses == ([1, 2] if "503" in words else [])
 
 
+def test_a_search_that_is_refused_says_so_and_one_that_is_blocked_is_worth_another_try(sky):
+    sky.status = {SEARCH: 404}
+    with pytest.raises(DataError, match="404"):
+        sky.cutout(10, 20)
+    sky.status = {SEARCH: 403}
+    with pytest.raises(DownloadError, match=r"403.*try again"):
+        sky.cutout(10, 20)
+
+
 @pytest.mark.parametrize("waits", [("", ""), ("7", "600"), ("0", "tomorrow")])
 def test_a_busy_service_is_asked_again_after_a_pause(waits, sky):
     sky.busy = list(zip((429, 503), waits, strict=True))

@@ -36,6 +36,8 @@ def test_a_class_with_too_few_galaxies_has_no_threshold():
     table = choose_thresholds(few, few, ("a", "b"), purity=0.9)
     assert table["threshold"].mask.all()
     assert "too few" in table["threshold"].description
+    assert table["test_purity"].mask.all()
+    assert (table["threshold"].dtype.kind, table["test_galaxies"].dtype.kind) == ("f", "i")
 
 
 def test_the_pretrained_network_has_samples_of_known_purity_and_completeness():

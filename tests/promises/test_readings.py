@@ -5,19 +5,34 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from astropy import units
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from PIL import Image
 
 import galclass
-from galclass import evaluate, load_data, load_pretrained, load_run, predict, predict_survey, train
+from galclass import (
+    evaluate,
+    load_data,
+    load_pretrained,
+    load_run,
+    plot_predictions,
+    predict,
+    predict_survey,
+    train,
+)
+from galclass.data.dataset import Origin
+from galclass.data.labelled import read_catalogue
 from galclass.errors import DataError, ParameterError, RunError
 from galclass.evaluation.pack import pack
 from galclass.network.symmetry import hash_images
+from galclass.prediction.catalogue import check_writable
 from galclass.prediction.table import write_table
+from galclass.run import Run
 from galclass.studies import load_study
 
 QUICK = {"epochs": 1, "precision": "float32", "verbose": False}
@@ -202,3 +217,104 @@ def test_another_backend_of_keras_is_named_in_one_line():
     done = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "KERAS_BACKEND=tensorflow" in done.stderr
+
+
+def test_parquet_catalogues_keep_units_masks_and_long_numbers(tmp_path):
+    pa, pq = (pytest.importorskip(f"pyarrow{name}") for name in ("", ".parquet"))
+    ids = [17, 2**63 + 1, 2**63 + 2]
+    table = Table({"id": np.array(ids, np.uint64), "ra": [3.5, 1.0, 2.0] * units.rad})
+    table["ra"] = MaskedColumn(table["ra"], mask=[False, True, False])
+    table.write(tmp_path / "astropy.parquet")
+    write_table(table, tmp_path / "own.parquet")
+    for name in ("astropy", "own"):
+        read = read_catalogue(tmp_path / f"{name}.parquet")
+        assert read.colnames == ["id", "ra"]
+        assert read["id"].tolist() == ids
+        assert read["ra"].unit == units.rad
+        assert read["ra"].tolist() == [3.5, None, 2.0]
+    pq.write_table(pa.table({"id": pa.array([None, *ids], pa.uint64())}), tmp_path / "p.parquet")
+    assert read_catalogue(tmp_path / "p.parquet")["id"].tolist() == [None, *ids]
+
+
+def test_a_column_that_is_named_and_not_there_is_never_replaced_by_positions(measured):
+    table = Table({"file": ["mine.png"], "ra": [10.0], "dec": [2.0]})
+    with pytest.raises(DataError, match=r"expected 'fille' with image files$"):
+        predict(table, run=measured, image_column="fille")
+
+
+def test_real_galaxies_are_never_said_to_be_others_than_galaxy10s(images_of_brightness):
+    run = load_pretrained()
+    origin = Origin.of_arrays(*images_of_brightness)
+    hashes = np.arange(3, dtype=np.uint64)
+    for kind, expected in (("file", False), ("simulated", True), ("decals", True)):
+        assert run.is_independent(replace(origin, kind=kind, name="mine"), hashes) is expected
+
+
+def test_predictions_are_shown_as_the_network_saw_them(images_of_brightness, measured):
+    edges = np.full((80, 80, 3), 255, np.uint8)
+    edges[10:70, 10:70] = 0
+    table = predict(edges, run=measured)
+    assert table.meta["crop"] == 1
+    (shown,) = (ax for ax in plot_predictions(table, edges).axes if ax.images)
+    assert np.asarray(shown.images[0].get_array())[0].min() > 200
+
+
+def test_the_galaxy_at_the_threshold_is_in_the_sample(measured, images_of_brightness, monkeypatch):
+    (probability,) = predict(images_of_brightness[0][:1], run=measured)["probability"]
+    cut = np.nextafter(np.float64(probability), 2)
+    monkeypatch.setattr(Run, "thresholds", lambda *_, **__: Table({"threshold": [cut] * 10}))
+    assert predict(images_of_brightness[0][:1], run=measured, purity=0.5)["selected"][0]
+
+
+@pytest.mark.parametrize("side", [24, 300])
+def test_images_that_are_not_taken_as_they_are_are_said_to_be_cropped(side, tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (side, side)).save(tmp_path / name / "one.png")
+    with pytest.warns(UserWarning, match=f"1 sizes .{side} x {side} .*cropped and scaled"):
+        load_data(tmp_path)
+
+
+def test_a_file_that_is_listed_twice_is_said(tmp_path):
+    rows = ["image,label"]
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (40, 40)).save(tmp_path / name)
+        rows.append(f"{name},{name[0]}")
+    (tmp_path / "c.csv").write_text("\n".join([*rows, "a.png,b"]))
+    with pytest.warns(UserWarning, match="1 rows name a file that another row names"):
+        load_data(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "u4", "i8"])
+def test_no_number_of_a_catalogue_becomes_null_in_fits(kind, tmp_path):
+    numbers = [int(np.iinfo(kind).max), 63, 16959, 0, int(np.iinfo(kind).min)]
+    numbers = [number for number in numbers if number <= np.iinfo(kind).max]
+    column = MaskedColumn(np.array([*numbers, 5], kind), mask=[False] * len(numbers) + [True])
+    write_table(Table({"votes": column}), tmp_path / "t.fits")
+    assert Table.read(tmp_path / "t.fits")["votes"].tolist() == [*numbers, None]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv"])
+def test_text_that_would_break_a_table_is_refused_before_the_work(suffix):
+    with pytest.raises(DataError, match="'note': text with a line that begins with #"):
+        check_writable(Table({"note": ["see\n#2", "b"]}), suffix)
+
+
+def test_decimals_with_more_digits_than_a_real_number_has_stay_text(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("id,value\n1237648722295423106.0,-05.10\n")
+    row = read_catalogue(path)[0]
+    assert (str(row["id"]), row["value"]) == ("1237648722295423106.0", -5.1)
+
+
+@pytest.mark.parametrize("name", ["Class", "SOURCE"])
+def test_names_that_fits_does_not_tell_apart_are_refused(name, measured):
+    with pytest.raises(DataError, match="rename"):
+        predict(Table({"image": ["a.png"], name: [1]}), run=measured)
+
+
+def test_names_of_classes_as_h5py_writes_a_list_are_read(tmp_path):
+    with h5py.File(tmp_path / "own.h5", "w") as file:
+        file["images"], file["ans"] = np.zeros((6, 69, 69, 3), np.uint8), np.arange(6) % 3
+        file.attrs["class_names"] = ["disk", "smooth", "spiral"]
+    assert load_data(tmp_path / "own.h5").origin.class_names == ("disk", "smooth", "spiral")

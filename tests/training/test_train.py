@@ -183,6 +183,15 @@ def test_fine_tuning_starts_from_a_runs_weights_and_records_it(learn, trained):
         learn(recipe=STILL, resume=True)
 
 
+def test_the_last_layer_is_new_for_other_classes_of_the_same_number(learn, trained):
+    tuned = learn(recipe=STILL, start=trained, class_names=[f"kind {c}" for c in range(10)])
+    before, after = (run.load_model().layers for run in (trained, tuned))
+    for old, new in zip(before, after, strict=True):
+        if old.get_weights():
+            same = np.allclose(old.get_weights()[0], new.get_weights()[0], atol=1e-9)
+            assert same == (old.name != "classes")
+
+
 @pytest.mark.slow
 def test_an_interrupt_names_the_epoch_that_is_saved_and_who_watches_gets_the_whole_history(
     learn, capsys, monkeypatch
