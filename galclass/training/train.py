@@ -97,9 +97,9 @@ def train(
     start : {"simulated", "pretrained"}, Run or path-like, optional
         What training starts from (fine-tuning), in place of random weights: the network that comes
         with galclass and was trained on simulated galaxies alone, the one trained on Galaxy10, or
-        the best weights of a finished run. Layers of another shape, such as the last one for other
-        classes, start from random weights. No galaxy of the test set may be one that it was
-        trained or validated on.
+        the best weights of a finished run. Layers of another shape, and the last one where the
+        classes are others, start from random weights. No galaxy of the test set may be one that it
+        was trained or validated on.
     resume : bool, default False
         Resume the run in `out`, if there is one; a finished one is returned as it is.
     overwrite : bool, default False
