@@ -109,6 +109,7 @@ def test_predict_computes_a_run_in_the_precision_asked_for(command, monkeypatch,
     load.assert_called_once_with(precision="bfloat16")
 
 
+@pytest.mark.slow
 @UNLIKE
 def test_a_source_is_classified_in_shards_or_in_one_table(
     command, capsys, images_of_brightness, trained, tmp_path

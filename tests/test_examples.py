@@ -22,7 +22,8 @@ def _examples():
 
 
 EXAMPLES = _examples()
-SLOW = (".study", ".verify", ".train", ".save_figures")
+SLOW = (".study", ".verify", ".train", ".save_figures", ".survey.predict_survey")
+SLOW += (".plot_simulated_accuracy",)
 
 
 def test_every_public_function_has_an_example():

@@ -124,6 +124,7 @@ def test_three_fits_files_are_one_galaxy_in_the_order_of_their_bands(guide, tmp_
         page.order_bands([Path("img.fits"), Path("gri.fits"), Path("r.fits")])
 
 
+@pytest.mark.slow
 def test_a_run_with_classes_of_its_own_shows_its_own(measured, images_of_brightness, guide):
     own = page.Guide(measured)
     image = images_of_brightness[0][0]

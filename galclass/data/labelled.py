@@ -190,9 +190,8 @@ def _read_parquet(path: Path) -> Any:
         kind = column.type.to_pandas_dtype() if number else None
         whole = np.array([known if value is None else value for value in values], kind)
         table[name] = MaskedColumn(whole, mask=missing) if any(missing) else whole
-    for name, unit in json.loads(
-        written.get(b"units", "{}") if b"galclass" in written else "{}"
-    ).items():
+    units = json.loads(written.get(b"units", "{}")) if b"galclass" in written else {}
+    for name, unit in units.items():
         table[name].unit = unit
     return table
 

@@ -50,7 +50,7 @@ def test_the_confusion_matrix_shows_percent_of_the_true_class_and_names_of_your_
         (plot_history, [], None, "no run"),
         (plot_history, {k: v for k, v in HISTORY.items() if k != "loss"}, None, "loss"),
         (plot_history, HISTORY | {"loss": [1, 2]}, None, "expected"),
-        (lambda argument: plot_predictions(argument, []), [], None, "no image"),
+        (lambda argument: plot_predictions(argument, []), Table(), None, "no image"),
     ],
 )
 def test_what_cannot_be_plotted_is_refused(plot, argument, names, words):

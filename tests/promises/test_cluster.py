@@ -53,6 +53,7 @@ def test_without_ray_an_error_says_how_to_install_it(
     assert [path.name for path in tmp_path.iterdir()] == ["some.h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray")
 def test_workers_do_not_ask_sdss_for_positions(model, tmp_path):
     Table({"ra": [10.0], "dec": [0.0]}).write(tmp_path / "one.ecsv")
@@ -72,6 +73,7 @@ def test_what_is_no_engine_is_refused():
             cluster.check_engine(*settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://localhost:{}", "nowhere.invalid:{}"])
 def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch, ray, address):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)

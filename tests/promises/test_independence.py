@@ -23,6 +23,7 @@ def test_a_start_that_was_trained_on_test_galaxies_is_refused(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_start_on_the_same_split_or_other_galaxies_is_recorded_as_independent(
     copied, images_of_brightness, tmp_path, recwarn
 ):
@@ -38,7 +39,8 @@ def test_a_start_on_the_same_split_or_other_galaxies_is_recorded_as_independent(
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
-@pytest.mark.parametrize("kind", ["galaxy10", pytest.param("arrays", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["galaxy10", "arrays"])
+@pytest.mark.slow
 def test_remade_pixels_of_galaxy10_are_said_not_to_be_independent(
     copied, images_of_brightness, tmp_path, kind
 ):

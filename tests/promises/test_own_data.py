@@ -235,6 +235,7 @@ def test_bad_folders_and_names_are_refused_before_anything_is_written(folder, tm
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_grey_images_are_repeated_and_names_can_be_given(tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (40, 32, 32, 1), np.uint8), np.arange(40) % 2
@@ -381,6 +382,7 @@ def test_more_classes_than_a_byte_holds_are_refused(tmp_path):
         train(images, labels, out=tmp_path / "x", class_names=[f"c{n}" for n in range(256)])
 
 
+@pytest.mark.slow
 def test_runs_of_older_versions_are_resumed_and_verified(
     images_of_brightness, copied, measured_data
 ):

@@ -65,6 +65,7 @@ def test_odd_names_lose_no_row_and_break_no_table(suffix, measured, images_of_br
     assert len(found) == 4
 
 
+@pytest.mark.slow
 def test_evaluating_writes_neither_into_the_package_nor_for_another_way_of_averaging(
     copied, images_of_brightness, like_galaxy10
 ):
@@ -211,6 +212,7 @@ def test_an_array_of_names_is_several_images_and_a_picture_is_turned_as_its_file
         galclass.prepare(tmp_path / "key.png")
 
 
+@pytest.mark.slow
 def test_another_backend_of_keras_is_named_in_one_line():
     program = [sys.executable, "-m", "galclass", "predict", os.devnull]
     environment = {**os.environ, "KERAS_BACKEND": "jax"}

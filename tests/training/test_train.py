@@ -56,6 +56,7 @@ def test_the_network_learns(learn):
     assert history["loss"][-1] < 0.6 * history["loss"][0]
 
 
+@pytest.mark.slow
 def test_training_and_validation_report_one_loss_whatever_the_labels_smoothing(
     images_of_brightness, learn
 ):
@@ -85,6 +86,7 @@ def test_the_manifest_shows_how_the_run_was_made_and_no_path(images_of_brightnes
     assert sorted(trained.examples["labels"]) == list(range(10))
 
 
+@pytest.mark.slow
 def test_training_images_alone_are_augmented_and_the_origin_given_is_kept(
     images_of_brightness, learn, trained, monkeypatch
 ):
@@ -183,6 +185,7 @@ def test_fine_tuning_starts_from_a_runs_weights_and_records_it(learn, trained):
         learn(recipe=STILL, resume=True)
 
 
+@pytest.mark.slow
 def test_the_last_layer_is_new_for_other_classes_of_the_same_number(learn, trained):
     tuned = learn(recipe=STILL, start=trained, class_names=[f"kind {c}" for c in range(10)])
     before, after = (run.load_model().layers for run in (trained, tuned))
