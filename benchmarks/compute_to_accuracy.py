@@ -10,11 +10,14 @@ runs had the same computer to themselves; the figure has them with --seconds.
 """
 
 import argparse
+import itertools
 
 import numpy as np
 
-from galclass.figures.style import BLUE, GREEN, ORANGE, canvas, save_figure
+from galclass.figures.style import BLUE, GREEN, ORANGE, PURPLE, canvas, save_figure
 from galclass.studies import load_study
+
+LOOKS = ((ORANGE, "--"), (BLUE, "-"), (GREEN, "-."), (PURPLE, ":"))
 
 
 def reach(run, goal):
@@ -58,9 +61,7 @@ def plot(studies, seconds, path):
     passes = "image passes, those of the simulated start not counted"
     with canvas("page", 0.42, 3, origin=studies[0][0].origin) as fig:
         axes = fig.subplots(1, 1 + seconds, sharey=True, squeeze=False)[0]
-        for study, colour, line in zip(
-            studies, (ORANGE, BLUE, GREEN), ("--", "-", "-."), strict=False
-        ):
+        for study, (colour, line) in zip(studies, itertools.cycle(LOOKS)):
             for run in study:
                 accuracy = 100 * run.history["val_accuracy"]
                 epochs = np.arange(1, len(accuracy) + 1)

@@ -114,10 +114,8 @@ def build_cnn(
     convolution = partial(layers.Conv2D, kernel_size=3, activation="relu", **last)
     dense = partial(layers.Dense, activation="tanh", dtype=policy)
     drop = partial(layers.Dropout, dtype=policy)
-    stack = [
-        keras.Input(input_shape, dtype="uint8", name="images"),
-        layers.Rescaling(1 / 255, dtype=policy, name="rescale"),
-    ]
+    rescale = layers.Rescaling(1 / 255, dtype=policy, name="rescale")
+    stack = [keras.Input(input_shape, dtype="uint8", name="images"), rescale]
     for b, block in enumerate(filters, 1):
         for c, width in enumerate(block, 1):
             stack.append(convolution(width, name=f"conv{b}_{c}", **kernel()))

@@ -146,7 +146,8 @@ def _write_text(table: "Table", path: Path) -> None:
     for name in table.colnames:
         kind = getattr(table[name], "dtype", np.dtype(float)).kind
         if kind in "UO" and any("\n#" in str(text) for text in table[name]):
-            raise ParameterError(f"column {name!r}: text with a line that begins with #")
+            found = f"column {name!r}: text with a line that begins with #"
+            raise ParameterError(f"{found}, which .parquet and .xml can hold")
     table.write(path, format=f"ascii.{path.suffix.lower()[1:]}")
     lines = path.read_text(encoding="utf-8").split("\n")
     header = next(i for i, line in enumerate(lines) if not line.startswith("#"))
