@@ -8,6 +8,9 @@ OUT ?= figures
 SEED ?= 0
 BIN = .venv/bin
 
+# Compiled modules are kept in any case: without them each import of TensorFlow takes 10 s longer.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-all docs reproduce figures lock clean
 
 help:  ## explain the targets

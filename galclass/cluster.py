@@ -4,6 +4,7 @@ Ray carries names and numbers: images and results are on a path that all machine
 """
 
 import functools
+import itertools
 import logging
 import os
 import pickle
@@ -13,10 +14,13 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
 from .data.arrays import check_integer
-from .errors import DownloadError, MissingPackageError, ParameterError
+from .errors import DownloadError, MissingPackageError, ParameterError, RunError
 from .files import quiet
 
 Engine: TypeAlias = Literal["local", "ray"]
+
+# Not for ever: a process may die because it needs more memory than there is.
+RETRIES = 20
 
 
 def check_engine(engine: str, address: str | None = None, workers: int | None = None) -> None:
@@ -30,7 +34,7 @@ def check_engine(engine: str, address: str | None = None, workers: int | None = 
     if workers is not None:
         check_integer(workers, "workers", 1)
     try:
-        import ray.data  # noqa: F401
+        import ray  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(f"engine 'ray': {error}; pip install 'galclass[ray]'") from error
 
@@ -53,7 +57,7 @@ def cluster(address: str | None = None) -> Iterator[None]:
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Else it writes pages on each of Ray Data's actors; what goes wrong is raised in Python.
+    # What goes wrong is raised in Python.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if ray.is_initialized():
         yield
@@ -93,7 +97,7 @@ def map_with(
 ) -> Iterator[Any]:
     """Apply a callable object to items, in any order; each process makes its object once.
 
-    When a worker dies, its items are done again: this must be harmless.
+    When a process dies, its item is done again: this must be harmless.
 
     Parameters
     ----------
@@ -107,44 +111,30 @@ def map_with(
     object
         What is returned for an item; what is raised is raised here.
     """
-    from ray.data import ActorPoolStrategy, DataContext, from_items
-
+    cpus, gpus = _cpus_and_gpus()
     options = _worker_options()
-    workers = workers or max(1, _cpus_and_gpus()[options["num_gpus"]])
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    DataContext.get_current().enable_progress_bars = False
-    # Many blocks, so that all workers end together; bytes, as Ray Data would look into an item.
-    rows = [{"item": pickle.dumps(item)} for item in items]
-    data = from_items(rows, override_num_blocks=min(len(items), 64 * workers))
-    pool = ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers)
-    arguments = worker, settings | {"threads": options["num_cpus"]}
-    options |= {"compute": pool, "fn_constructor_args": arguments}
-    for row in data.map_batches(_Worker, batch_size=1, **options).iter_rows():
-        result = pickle.loads(row["result"])
-        if isinstance(result, Exception):
-            raise result
-        yield result
+    made = pickle.dumps((worker, settings | {"threads": options["num_cpus"]}))
+    # More than there are, so that none is idle between two items; 0: processes are used again.
+    at_once = workers or 2 * (gpus or cpus or 1)
+    tasks = ({"item": item} for item in items)
+    yield from _run(_apply, tasks, {"made": made}, at_once, max_calls=0, **options)
 
 
-class _Worker:
-    """An object in a process of Ray Data, which makes it when it is first called."""
+@functools.lru_cache(maxsize=1)
+def _make(made: bytes) -> Callable[[Any], Any]:
+    """The object of a process."""
+    worker, settings = pickle.loads(made)
+    return worker(**settings)
 
-    def __init__(self, worker: type, settings: dict[str, Any]) -> None:
-        self.make = functools.cache(functools.partial(worker, **settings))
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        (item,) = batch["item"]
-        try:
-            result = self.make()(pickle.loads(item))
-        except Exception as error:  # Raised by map_with; Ray Data would pass on its text alone.
-            result = error
-        return {"result": [pickle.dumps(result)]}
+def _apply(made: bytes, item: Any) -> Any:
+    return _make(made)(item)
 
 
 def run_tasks(
     function: Callable[..., Any], tasks: list[dict[str, Any]], **shared: Any
 ) -> Iterator[Any]:
-    """Call a function for each task in a process of its own, and again if that dies.
+    """Call a function for each task in a process of the cluster, and again if that dies.
 
     Parameters
     ----------
@@ -165,13 +155,35 @@ def run_tasks(
     largest = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
     # The last bits of the weights depend on the threads, not on the CPUs that they run on.
     options = _options(min(4, largest), TF_NUM_INTRAOP_THREADS=count_threads())
-    # Not for ever: a worker may die because it needs more memory than there is.
-    task = ray.remote(max_retries=20, **options)(function)
+    yield from _run(function, iter(tasks), shared, len(tasks), **options)
+
+
+def _run(
+    function: Callable[..., Any],
+    tasks: Iterator[dict[str, Any]],
+    shared: dict[str, Any],
+    at_once: int,
+    **options: Any,
+) -> Iterator[Any]:
+    """Call a function for each task, so many at once, and give what they return as they end."""
+    import ray
+
+    task = ray.remote(max_retries=RETRIES, **options)(function)
     shared = {name: ray.put(value) for name, value in shared.items()}
-    waiting = [task.remote(**one, **shared) for one in tasks]
-    while waiting:
-        ready, waiting = ray.wait(waiting)
-        yield from _get(ready)
+    waiting: list[Any] = []
+    while True:
+        more = itertools.islice(tasks, at_once - len(waiting))
+        waiting += [task.remote(**one, **shared) for one in more]
+        if not waiting:
+            return
+        try:
+            (ready,), waiting = ray.wait(waiting)
+            result = _get(ready)
+        except BaseException:
+            for one in waiting:
+                ray.cancel(one)
+            raise
+        yield result
 
 
 def _worker_options() -> dict[str, Any]:
@@ -185,6 +197,8 @@ def _worker_options() -> dict[str, Any]:
 def _options(cpus: int, **variables: Any) -> dict[str, Any]:
     """Ray's options for a process; TensorFlow reads the variables once, when it is imported."""
     variables = {"TF_CPP_MIN_LOG_LEVEL": 2, "KERAS_BACKEND": "tensorflow", **variables}
+    # Processes that are used again may meet on a GPU.
+    variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     return {
         "num_cpus": cpus,
         "num_gpus": min(1, _cpus_and_gpus()[1]),
@@ -206,3 +220,9 @@ def _get(tasks: Any) -> Any:
         return get(tasks)
     except exceptions.RayTaskError as error:
         raise error.cause from None
+    except exceptions.RayError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"a process of the cluster ended too often: {reason}; give fewer workers if memory is "
+            "short, and the same call again to resume"
+        ) from error

@@ -24,10 +24,11 @@ NOT_RUN = (
 )
 NOT_RUN += r"|\S*python -m (venv|pip|pytest)( .*)?"
 RUN = r"(make|python benchmarks/\S+\.py|\S*galclass)( .*)?"
-# Of commands that are run: one epoch, one seed, and files that are there.
+# Of commands that are run: one epoch, one seed or two folds, and files that are there.
 SMALLER = (
     (r"--epochs \d+", ""),
     (r"--seeds \d+", "--seeds 1"),
+    (r"--folds \d+", "--folds 2"),
     (r"--n \d+", "--n 300"),
     (r"^(train|study) ", r"\1 --epochs 1 "),
     (r"^train ", "train --overwrite "),
@@ -61,30 +62,34 @@ def _commands():
 COMMANDS = list(dict.fromkeys(_commands()))
 
 
-def _run(command, monkeypatch):
+def _run(command):
     name, arguments = command.split(" ", 1)
     if name == "make":
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
         words = ["make", "--dry-run", *shlex.split(arguments)]
         made = subprocess.check_output(words, cwd=ROOT, env=environment, text=True)
         for line in re.findall(r"^\.venv/bin/galclass .*", made, re.M):
-            _run(line, monkeypatch)
+            _run(line)
         return
     for pattern, replacement in SMALLER:
         arguments = re.sub(pattern, replacement, arguments)
-    if arguments.startswith("page"):  # test_page.py opens it.
-        shown = SimpleNamespace(local_url="here", block_thread=lambda: None)
-        monkeypatch.setattr("galclass.page.open_page", lambda **_: shown)
-    if arguments.startswith("notebook"):  # test_notebook.py runs the notebook.
-        monkeypatch.setattr("galclass.notebook.execute", lambda one, *_, **__: os.stat(ROOT / one))
-        monkeypatch.setattr(cli, "_print_metrics", lambda _: None)
-    monkeypatch.setattr(sys, "argv", ["galclass", *shlex.split(arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
+    with pytest.MonkeyPatch.context() as patch:
+        if arguments.startswith("page"):  # test_page.py opens it.
+            shown = SimpleNamespace(local_url="here", block_thread=lambda: None)
+            patch.setattr("galclass.page.open_page", lambda **_: shown)
+        if arguments.startswith("train"):  # The command figures draws the same.
+            patch.setattr(galclass, "save_figures", lambda _: None)
+        if arguments.startswith("notebook"):  # test_notebook.py runs the notebook.
+            patch.setattr("galclass.notebook.execute", lambda one, *_, **__: os.stat(ROOT / one))
+            patch.setattr(cli, "_print_metrics", lambda _: None)
+        patch.setattr(sys, "argv", ["galclass", *shlex.split(arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
     assert stop.value.code == 0
 
 
-def test_every_command_is_run_or_known_and_every_block_tested(newcomer, monkeypatch):
+@pytest.mark.usefixtures("newcomer")
+def test_every_command_is_run_or_known_and_every_block_tested():
     assert [x for x in (*COMMANDS, "rm -r runs") if not re.fullmatch(f"{RUN}|{NOT_RUN}", x)] == [
         "rm -r runs"
     ]
@@ -92,9 +97,9 @@ def test_every_command_is_run_or_known_and_every_block_tested(newcomer, monkeypa
         blocks = _blocks(text, "bash") + _blocks(text, "python")
         assert len(re.findall(r"^```", text, re.M)) == 2 * len(blocks), name
     with pytest.raises(AssertionError):
-        _run("galclass dance", monkeypatch)
+        _run("galclass dance")
     with pytest.raises((subprocess.CalledProcessError, FileNotFoundError)):
-        _run("make dance", monkeypatch)
+        _run("make dance")
 
 
 @pytest.mark.parametrize(
@@ -105,10 +110,11 @@ def test_every_command_is_run_or_known_and_every_block_tested(newcomer, monkeypa
         if re.fullmatch(RUN, command) and not command.startswith("python")
     ],
 )
-def test_the_command_runs(command, newcomer, monkeypatch):
+@pytest.mark.usefixtures("newcomer")
+def test_the_command_runs(command):
     if command.startswith("make") and not shutil.which("make"):
         pytest.skip("no make here")
-    _run(command, monkeypatch)
+    _run(command)
 
 
 @pytest.mark.parametrize("script", [path.name for path in (ROOT / "benchmarks").glob("*.py")])

@@ -144,7 +144,7 @@ def _read_mutated(count, path):
             print(number, "read", flush=True)
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
 def test_damaged_files_are_read_or_refused(count, tmp_path):
     # HDF5 is C: a file that crashed or hung it must not take the tests with it.
     command = [sys.executable, __file__, str(count), tmp_path / "mutated.h5"]

@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from galclass import evaluate, load_pretrained, split, verify
+from galclass import evaluate, load_pretrained, predict, split, verify
 from galclass.errors import RunError
 from galclass.evaluation.metrics import compute_metrics
 from galclass.evaluation.pack import pack
 from galclass.network.probabilities import predict_proba
+from galclass.network.symmetry import hash_images
 
 
 @pytest.fixture(scope="module")
@@ -77,4 +78,14 @@ def test_the_pretrained_network_is_a_packed_run_like_any_other():
 
 @pytest.mark.slow
 def test_the_pretrained_network_is_what_its_galaxies_give(real_path):
-    assert verify(load_pretrained(), real_path) == []
+    run = load_pretrained()
+    images, labels, _ = run.load_data(real_path)
+    parts, saved = run.split(images, labels), run.predictions
+    np.testing.assert_array_equal(saved["indices"], parts.test)
+    np.testing.assert_array_equal(saved["labels"], labels[parts.test])
+    known = np.concatenate([parts.train, parts.validation])
+    assert np.isin(hash_images(images[known]), run.seen).all()
+    table = predict(images[parts.test[:200]], run=run, precision="float32")
+    found = np.stack([table[f"p{c}"] for c in range(10)], axis=1)
+    expected = run.calibration.apply(saved["probabilities"][:200])
+    np.testing.assert_allclose(found, expected, atol=1e-3)

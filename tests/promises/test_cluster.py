@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -35,16 +36,14 @@ def model():
 
 @pytest.fixture(scope="module")
 def ray():
-    pytest.importorskip("ray.data", reason="Ray is not installed (pip install 'galclass[ray]')")
-    return sys.modules["ray"]
+    return pytest.importorskip("ray", reason="Ray is not installed (pip install 'galclass[ray]')")
 
 
 def test_without_ray_an_error_says_how_to_install_it(
     monkeypatch, images_of_brightness, model, tmp_path
 ):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet")
-    for name in ("ray", "ray.data"):
-        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     write_galaxy10(tmp_path / "some.h5", *images_of_brightness)
     with pytest.raises(MissingPackageError, match=r"galclass\[ray\]"):
         predict_survey(tmp_path / "some.h5", tmp_path / "o", run=model, engine="ray")
@@ -85,24 +84,24 @@ def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch, ray, a
             pass
 
 
-def test_a_worker_is_made_once_and_what_it_raises_is_raised_here():
-    made = []
+class Halves:
+    made: ClassVar[list[int]] = []
 
-    class Halves:
-        def __init__(self, threads):
-            made.append(threads)
+    def __init__(self, threads):
+        self.made.append(threads)
 
-        def __call__(self, item):
-            if item % 2:
-                raise RunError(f"{item} is odd")
-            return item // 2
+    def __call__(self, item):
+        if item % 2:
+            raise RunError(f"{item} is odd")
+        return item // 2
 
-    worker = cluster._Worker(Halves, {"threads": 3})
-    assert made == []  # Ray Data makes it in a process that may do nothing.
-    pickled = [worker({"item": [cluster.pickle.dumps(item)]})["result"][0] for item in (4, 7, 8)]
-    first, error, last = map(cluster.pickle.loads, pickled)
-    assert (made, first, last) == ([3], 2, 4)
-    assert (type(error), str(error)) == (RunError, "7 is odd")
+
+def test_a_worker_is_made_once_in_a_process():
+    made = cluster.pickle.dumps((Halves, {"threads": 3}))
+    assert [cluster._apply(made, item) for item in (4, 8)] == [2, 4]
+    with pytest.raises(RunError, match="7 is odd"):
+        cluster._apply(made, 7)
+    assert Halves.made == [3]
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +229,7 @@ def test_a_study_that_loses_a_node_ends_like_an_undisturbed_one(
 
 @pytest.mark.slow
 def test_what_goes_wrong_there_reads_as_here(
-    images_of_brightness, trained, folder, there, tmp_path
+    monkeypatch, images_of_brightness, trained, folder, there, tmp_path
 ):
     with pytest.raises(ParameterError, match="'best'"):
         study(*images_of_brightness, seeds=1, out=tmp_path / "s", recipe="best", **there)
@@ -242,6 +241,13 @@ def test_what_goes_wrong_there_reads_as_here(
             predict_survey(folder, tmp_path / name, run=path.parent, **settings)
         reasons.add(str(error.value))
     assert len(reasons) == 1
+    monkeypatch.setattr(cluster, "RETRIES", 0)
+
+    def end(how):
+        os._exit(how)
+
+    with cluster.cluster(there["address"]), pytest.raises(RunError, match="fewer workers"):
+        list(cluster.run_tasks(end, [{"how": 1}]))
 
 
 @pytest.mark.slow
