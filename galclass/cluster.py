@@ -9,7 +9,8 @@ import logging
 import os
 import pickle
 import socket
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
@@ -94,7 +95,7 @@ def choose_precision(precision: Any) -> Any:
 
 def map_with(
     worker: type, settings: dict[str, Any], items: list[Any], *, workers: int | None = None
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Apply a callable object to items, in any order; each process makes its object once.
 
     When a process dies, its item is done again: this must be harmless.
@@ -113,7 +114,8 @@ def map_with(
     """
     cpus, gpus = _cpus_and_gpus()
     options = _worker_options()
-    made = pickle.dumps((worker, settings | {"threads": options["num_cpus"]}))
+    # Made anew for each call, as files that the settings name may have changed since another one.
+    made = pickle.dumps((worker, settings | {"threads": options["num_cpus"]}, uuid.uuid4()))
     # More than there are, so that none is idle between two items; 0: processes are used again.
     at_once = workers or 2 * (gpus or cpus or 1)
     tasks = ({"item": item} for item in items)
@@ -123,7 +125,7 @@ def map_with(
 @functools.lru_cache(maxsize=1)
 def _make(made: bytes) -> Callable[[Any], Any]:
     """The object of a process."""
-    worker, settings = pickle.loads(made)
+    worker, settings, _ = pickle.loads(made)
     return worker(**settings)
 
 
@@ -133,7 +135,7 @@ def _apply(made: bytes, item: Any) -> Any:
 
 def run_tasks(
     function: Callable[..., Any], tasks: list[dict[str, Any]], **shared: Any
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Call a function for each task in a process of the cluster, and again if that dies.
 
     Parameters
@@ -164,26 +166,26 @@ def _run(
     shared: dict[str, Any],
     at_once: int,
     **options: Any,
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Call a function for each task, so many at once, and give what they return as they end."""
     import ray
 
     task = ray.remote(max_retries=RETRIES, **options)(function)
     shared = {name: ray.put(value) for name, value in shared.items()}
     waiting: list[Any] = []
-    while True:
-        more = itertools.islice(tasks, at_once - len(waiting))
-        waiting += [task.remote(**one, **shared) for one in more]
-        if not waiting:
-            return
-        try:
+    try:
+        while True:
+            more = itertools.islice(tasks, at_once - len(waiting))
+            waiting.extend(task.remote(**one, **shared) for one in more)
+            if not waiting:
+                return
             (ready,), waiting = ray.wait(waiting)
-            result = _get(ready)
-        except BaseException:
-            for one in waiting:
-                ray.cancel(one)
-            raise
-        yield result
+            yield _get(ready)
+    finally:  # Killed, as an interrupt would leave modules half imported for the next task.
+        for one in waiting:
+            ray.cancel(one, force=True)
+        if waiting:
+            ray.wait(waiting, num_returns=len(waiting), timeout=60)
 
 
 def _worker_options() -> dict[str, Any]:
@@ -220,7 +222,7 @@ def _get(tasks: Any) -> Any:
         return get(tasks)
     except exceptions.RayTaskError as error:
         raise error.cause from None
-    except exceptions.RayError as error:
+    except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RunError(
             f"a process of the cluster ended too often: {reason}; give fewer workers if memory is "

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +101,11 @@ def study(
         for task in tasks:
             _train_and_evaluate(data, verbose=verbose, **task)
     else:
-        with cluster.cluster(address):
-            for name in cluster.run_tasks(_train_and_evaluate, tasks, data=data):
+        with (
+            cluster.cluster(address),
+            closing(cluster.run_tasks(_train_and_evaluate, tasks, data=data)) as names,
+        ):
+            for name in names:
                 if verbose:
                     print(f"{name} is trained and evaluated", flush=True)
     summary = summarise([load_run(task["out"]) for task in tasks])

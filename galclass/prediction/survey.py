@@ -5,8 +5,8 @@ was stopped resumes with the parts whose files are missing, and any process can 
 """
 
 import os
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Generator, Iterable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,8 +138,10 @@ def predict_survey(
         worker = {"run": run, "folder": out, "symmetric": symmetric, "crop": crop}
         worker |= {"precision": settings["precision"] or "float32", "batch_size": batch_size}
         total, done = count_rows(parts), count_rows(parts) - count_rows(missing)
-        with tqdm(total=total, initial=done, unit="image", disable=not progress) as bar:
-            for count in _classify_parts(worker, missing, engine, workers):
+        counts = _classify_parts(worker, missing, engine, workers)
+        shown = {"unit": "image", "disable": not progress}
+        with closing(counts), tqdm(total=total, initial=done, **shown) as bar:
+            for count in counts:
                 bar.update(count)
         remove_leftovers(out)
     if lacking := _missing(out, missing):
@@ -173,10 +175,11 @@ def _stop_at_failed_downloads(prepared: Iterable[Prepared]) -> Iterable[Prepared
 
 def _classify_parts(
     worker: dict[str, Any], parts: list[Part], engine: str, workers: int | None
-) -> Iterable[int]:
+) -> Generator[int]:
     if engine == "local":
-        return map(PartClassifier(**worker), parts)
-    return cluster.map_with(PartClassifier, worker, parts, workers=workers)
+        yield from map(PartClassifier(**worker), parts)
+    else:
+        yield from cluster.map_with(PartClassifier, worker, parts, workers=workers)
 
 
 def _manifest(source: Path, parts: list[Part]) -> dict[str, Any]:

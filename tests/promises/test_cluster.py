@@ -7,6 +7,8 @@ import socket
 import sys
 import threading
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -97,11 +99,19 @@ class Halves:
 
 
 def test_a_worker_is_made_once_in_a_process():
-    made = cluster.pickle.dumps((Halves, {"threads": 3}))
+    made = cluster.pickle.dumps((Halves, {"threads": 3}, "of this call"))
     assert [cluster._apply(made, item) for item in (4, 8)] == [2, 4]
     with pytest.raises(RunError, match="7 is odd"):
         cluster._apply(made, 7)
     assert Halves.made == [3]
+
+
+def test_each_survey_makes_its_workers_anew(monkeypatch):
+    # The weights may have changed, though all settings are the same.
+    monkeypatch.setattr(cluster, "_cpus_and_gpus", lambda: [2, 0])
+    monkeypatch.setattr(cluster, "_run", lambda _function, _tasks, shared, *_, **__: iter([shared]))
+    first, second = (next(cluster.map_with(Halves, {}, [1])) for _ in range(2))
+    assert first["made"] != second["made"]
 
 
 @pytest.fixture(scope="module")
@@ -246,8 +256,20 @@ def test_what_goes_wrong_there_reads_as_here(
     def end(how):
         os._exit(how)
 
-    with cluster.cluster(there["address"]), pytest.raises(RunError, match="fewer workers"):
-        list(cluster.run_tasks(end, [{"how": 1}]))
+    def work(path, seconds):
+        path.write_text(str(os.getpid()))
+        time.sleep(seconds)
+
+    with cluster.cluster(there["address"]):
+        with pytest.raises(RunError, match="fewer workers"):
+            list(cluster.run_tasks(end, [{"how": 1}]))
+        tasks = [{"path": tmp_path / f"{s}.pid", "seconds": s} for s in (0, 600)]
+        with closing(cluster.run_tasks(work, tasks)) as calls:
+            next(calls)
+            while not (tasks[1]["path"].exists() and tasks[1]["path"].read_text()):
+                time.sleep(0.1)
+        # Who stops before the end leaves no process at work.
+        assert not Path("/proc", tasks[1]["path"].read_text()).exists()
 
 
 @pytest.mark.slow
