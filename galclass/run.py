@@ -228,7 +228,8 @@ class Run:
         Raises
         ------
         RunError
-            The file is missing, is no Keras file or does not fit the network.
+            The file is missing, is no Keras file, does not fit the network or holds other weights
+            than the manifest records.
         """
         from .network.cnn import build_cnn
 
@@ -242,11 +243,18 @@ class Run:
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / WEIGHTS).write_bytes(content)
                 model.load_weights(Path(folder) / WEIGHTS)
+            found = weights_sha256(variable.numpy() for variable in model.trainable_variables)
+            recorded = self.manifest.get("weights_sha256", {}).get(weights, found)
         except Exception as error:  # zipfile, zlib, h5py and Keras each raise their own kinds
             reason = " ".join(str(error).split())[:200]
             raise RunError(
                 f"{path} does not hold the manifest's network: {reason}; copy the run again"
             ) from error
+        if found != recorded:  # The calibration would be that of other weights.
+            raise RunError(
+                f"{path} holds weights of sha256 {found}, where the manifest's weights_sha256 is "
+                f"{recorded}; copy the run again, or load it anew if its folder was replaced"
+            )
         return model
 
     def load_data(self, data: PathLike | None = None, **columns: Any) -> Dataset:

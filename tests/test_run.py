@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galclass import load_pretrained, load_run
@@ -9,6 +9,7 @@ from galclass.files import remove_leftovers, whole_file, write_json
 from galclass.run import Run, as_run, best_epoch, weights_sha256, write_history
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.tuples(*[st.floats(allow_nan=False)] * 4), min_size=1, max_size=5))
 def test_histories_come_back_to_the_last_bit(rows, tmp_path_factory):
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
