@@ -268,8 +268,10 @@ def test_what_goes_wrong_there_reads_as_here(
             next(calls)
             while not (tasks[1]["path"].exists() and tasks[1]["path"].read_text()):
                 time.sleep(0.1)
-        # Who stops before the end leaves no process at work.
-        assert not Path("/proc", tasks[1]["path"].read_text()).exists()
+        # Who stops before the end leaves no process at work; it may take a moment to be gone.
+        process = Path("/proc", tasks[1]["path"].read_text())
+        ended = (time.sleep(0.1) or not process.exists() for _ in range(300))
+        assert any(ended)
 
 
 @pytest.mark.slow
