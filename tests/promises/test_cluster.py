@@ -124,6 +124,7 @@ def nodes(ray):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+        patch.setenv("RAY_worker_niceness", "0")  # Else they starve beside other tests.
         head = {"num_cpus": 0, "include_dashboard": False}
         started = Cluster(initialize_head=True, head_node_args=head)
         yield started, []
@@ -281,6 +282,7 @@ def test_ray_is_started_here_where_no_address_is_given(
     ray.shutdown()
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     monkeypatch.chdir(tmp_path)
     write_galaxy10(tmp_path / "some.h5", *images_of_brightness)
     command = "galclass survey some.h5 --out out --engine ray --workers 1"
