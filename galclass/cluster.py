@@ -10,7 +10,7 @@ import os
 import pickle
 import socket
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +19,8 @@ from .errors import DownloadError, MissingPackageError, ParameterError, RunError
 from .files import quiet
 
 Engine: TypeAlias = Literal["local", "ray"]
+Call: TypeAlias = Callable[..., Any]
+Record: TypeAlias = dict[str, Any]
 
 # Not for ever: a process may die because it needs more memory than there is.
 RETRIES = 20
@@ -94,36 +96,38 @@ def choose_precision(precision: Any) -> Any:
 
 
 def map_with(
-    worker: type, settings: dict[str, Any], items: list[Any], *, workers: int | None = None
-) -> Generator[Any]:
-    """Apply a callable object to items, in any order; each process makes its object once.
+    worker: type, settings: Record, items: list[Any], each: Call, engine: str, workers: int | None
+) -> None:
+    """Apply a callable object to items, with Ray in any order; each process makes it once.
 
     When a process dies, its item is done again: this must be harmless.
 
     Parameters
     ----------
     worker, settings, items : class, dict and list
-        Of the object, and the arguments that make it; ``threads`` is added, its CPUs.
-    workers : int, optional
-        Processes, at most. Default: one a CPU of the cluster, or one a GPU if it has any.
-
-    Yields
-    ------
-    object
-        What is returned for an item; what is raised is raised here.
+        Of the object, and the arguments that make it; with Ray, ``threads`` is added, its CPUs.
+    each : callable
+        Called here with what is returned for an item; what is raised is raised here.
+    engine : {"local", "ray"}
+    workers : int or None
+        Processes of Ray, at most. None: one a CPU of the cluster, or one a GPU if it has any.
     """
+    if engine == "local":
+        for result in map(worker(**settings), items):
+            each(result)
+        return
     cpus, gpus = _cpus_and_gpus()
     options = _worker_options()
     # Made anew for each call, as files that the settings name may have changed since another one.
     made = pickle.dumps((worker, settings | {"threads": options["num_cpus"]}, uuid.uuid4()))
     # More than there are, so that none is idle between two items; 0: processes are used again.
     at_once = workers or 2 * (gpus or cpus or 1)
-    tasks = ({"item": item} for item in items)
-    yield from _run(_apply, tasks, {"made": made}, at_once, max_calls=0, **options)
+    tasks = [{"item": item} for item in items]
+    _run(_apply, tasks, {"made": made}, each, at_once, max_calls=0, **options)
 
 
 @functools.lru_cache(maxsize=1)
-def _make(made: bytes) -> Callable[[Any], Any]:
+def _make(made: bytes) -> Call:
     """The object of a process."""
     worker, settings, _ = pickle.loads(made)
     return worker(**settings)
@@ -133,9 +137,7 @@ def _apply(made: bytes, item: Any) -> Any:
     return _make(made)(item)
 
 
-def run_tasks(
-    function: Callable[..., Any], tasks: list[dict[str, Any]], **shared: Any
-) -> Generator[Any]:
+def run_tasks(function: Call, tasks: list[Record], each: Call, **shared: Any) -> None:
     """Call a function for each task in a process of the cluster, and again if that dies.
 
     Parameters
@@ -144,11 +146,8 @@ def run_tasks(
         At the top of a module.
     tasks : list of dict
         Arguments of the calls; `shared` ones are the same for all, and stored once on a machine.
-
-    Yields
-    ------
-    object
-        What a call returns, as it ends.
+    each : callable
+        Called here with what a call returns, as it ends; what is raised is raised here.
     """
     import ray
 
@@ -157,30 +156,26 @@ def run_tasks(
     largest = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
     # The last bits of the weights depend on the threads, not on the CPUs that they run on.
     options = _options(min(4, largest), TF_NUM_INTRAOP_THREADS=count_threads())
-    yield from _run(function, iter(tasks), shared, len(tasks), **options)
+    _run(function, tasks, shared, each, len(tasks), **options)
 
 
 def _run(
-    function: Callable[..., Any],
-    tasks: Iterator[dict[str, Any]],
-    shared: dict[str, Any],
-    at_once: int,
-    **options: Any,
-) -> Generator[Any]:
-    """Call a function for each task, so many at once, and give what they return as they end."""
+    function: Call, tasks: list[Record], shared: Record, each: Call, at_once: int, **options: Any
+) -> None:
+    """Call a function for each task, so many at once; whatever ends this ends them all."""
     import ray
 
     task = ray.remote(max_retries=RETRIES, **options)(function)
     shared = {name: ray.put(value) for name, value in shared.items()}
-    waiting: list[Any] = []
+    left, waiting = iter(tasks), list[Any]()
     try:
         while True:
-            more = itertools.islice(tasks, at_once - len(waiting))
+            more = itertools.islice(left, at_once - len(waiting))
             waiting.extend(task.remote(**one, **shared) for one in more)
             if not waiting:
                 return
             (ready,), waiting = ray.wait(waiting)
-            yield _get(ready)
+            each(_get(ready))
     finally:  # Killed, as an interrupt would leave modules half imported for the next task.
         for one in waiting:
             ray.cancel(one, force=True)

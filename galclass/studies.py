@@ -2,7 +2,6 @@
 
 import os
 import re
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +100,8 @@ def study(
         for task in tasks:
             _train_and_evaluate(data, verbose=verbose, **task)
     else:
-        with (
-            cluster.cluster(address),
-            closing(cluster.run_tasks(_train_and_evaluate, tasks, data=data)) as names,
-        ):
-            for name in names:
-                if verbose:
-                    print(f"{name} is trained and evaluated", flush=True)
+        with cluster.cluster(address):
+            cluster.run_tasks(_train_and_evaluate, tasks, print if verbose else str, data=data)
     summary = summarise([load_run(task["out"]) for task in tasks])
     write_json(out / "study.json", summary)
     return summary
@@ -135,13 +129,13 @@ def _list_runs(
 def _train_and_evaluate(
     data: tuple[Any, Any, Any], *, out: Path, verbose: bool = False, **settings: Any
 ) -> str:
-    """Resume a run up to its metrics; the name of its folder."""
+    """Resume a run up to its metrics, and say so."""
     from .training.train import train
 
     run = train(*data, out=out, resume=True, verbose=verbose, **settings)
     if not (run.path / "metrics.json").exists():
         evaluate(run, *data)
-    return run.path.name
+    return f"{run.path.name} is trained and evaluated"
 
 
 def load_study(path: PathLike) -> list[Run]:

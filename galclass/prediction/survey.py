@@ -5,8 +5,8 @@ was stopped resumes with the parts whose files are missing, and any process can 
 """
 
 import os
-from collections.abc import Generator, Iterable
-from contextlib import closing, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,11 +138,8 @@ def predict_survey(
         worker = {"run": run, "folder": out, "symmetric": symmetric, "crop": crop}
         worker |= {"precision": settings["precision"] or "float32", "batch_size": batch_size}
         total, done = count_rows(parts), count_rows(parts) - count_rows(missing)
-        counts = _classify_parts(worker, missing, engine, workers)
-        shown = {"unit": "image", "disable": not progress}
-        with closing(counts), tqdm(total=total, initial=done, **shown) as bar:
-            for count in counts:
-                bar.update(count)
+        with tqdm(total=total, initial=done, unit="image", disable=not progress) as bar:
+            cluster.map_with(PartClassifier, worker, missing, bar.update, engine, workers)
         remove_leftovers(out)
     if lacking := _missing(out, missing):
         raise RunError(
@@ -171,15 +168,6 @@ def _stop_at_failed_downloads(prepared: Iterable[Prepared]) -> Iterable[Prepared
         if isinstance(error, DownloadError):
             raise DownloadError(f"{error}, with the same call") from error
         yield name, image, error
-
-
-def _classify_parts(
-    worker: dict[str, Any], parts: list[Part], engine: str, workers: int | None
-) -> Generator[int]:
-    if engine == "local":
-        yield from map(PartClassifier(**worker), parts)
-    else:
-        yield from cluster.map_with(PartClassifier, worker, parts, workers=workers)
 
 
 def _manifest(source: Path, parts: list[Part]) -> dict[str, Any]:

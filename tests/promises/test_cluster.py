@@ -7,7 +7,6 @@ import socket
 import sys
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
@@ -109,9 +108,11 @@ def test_a_worker_is_made_once_in_a_process():
 def test_each_survey_makes_its_workers_anew(monkeypatch):
     # The weights may have changed, though all settings are the same.
     monkeypatch.setattr(cluster, "_cpus_and_gpus", lambda: [2, 0])
-    monkeypatch.setattr(cluster, "_run", lambda _function, _tasks, shared, *_, **__: iter([shared]))
-    first, second = (next(cluster.map_with(Halves, {}, [1])) for _ in range(2))
-    assert first["made"] != second["made"]
+    made = set()
+    monkeypatch.setattr(cluster, "_run", lambda *given, **_: made.add(given[2]["made"]))
+    for _ in range(2):
+        cluster.map_with(Halves, {}, [1], print, "ray", None)
+    assert len(made) == 2
 
 
 @pytest.fixture(scope="module")
@@ -263,12 +264,16 @@ def test_what_goes_wrong_there_reads_as_here(
 
     with cluster.cluster(there["address"]):
         with pytest.raises(RunError, match="fewer workers"):
-            list(cluster.run_tasks(end, [{"how": 1}]))
+            cluster.run_tasks(end, [{"how": 1}], print)
         tasks = [{"path": tmp_path / f"{s}.pid", "seconds": s} for s in (0, 600)]
-        with closing(cluster.run_tasks(work, tasks)) as calls:
-            next(calls)
+
+        def stop(_):
             while not (tasks[1]["path"].exists() and tasks[1]["path"].read_text()):
                 time.sleep(0.1)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            cluster.run_tasks(work, tasks, stop)
         # Who stops before the end leaves no process at work; it may take a moment to be gone.
         process = Path("/proc", tasks[1]["path"].read_text())
         ended = (time.sleep(0.1) or not process.exists() for _ in range(300))
