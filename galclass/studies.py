@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,8 @@ def study(
             _train_and_evaluate(data, verbose=verbose, **task)
     else:
         with cluster.cluster(address):
-            cluster.run_tasks(_train_and_evaluate, tasks, print if verbose else str, data=data)
+            tell = partial(print, flush=True) if verbose else str
+            cluster.run_tasks(_train_and_evaluate, tasks, tell, data=data)
     summary = summarise([load_run(task["out"]) for task in tasks])
     write_json(out / "study.json", summary)
     return summary
