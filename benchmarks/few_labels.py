@@ -17,25 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from galclass import CLASS_NAMES, build_cnn, load_data, load_pretrained, split, train
+from galclass import CLASS_NAMES, load_data, split, train
 from galclass.evaluation.metrics import compute_metrics
-from galclass.figures.style import BLUE, GREEN, ORANGE, canvas, save_figure
+from galclass.figures.style import BLUE, ORANGE, canvas, save_figure
 from galclass.network.probabilities import predict_proba
-from galclass.training import session
 
 # Ten classes by their own names, and as three of one's own.
 THREE = ("disk", "smooth", "spiral")
 AS_THREE = np.array([0, 1, 1, 1, 0, 0, 0, 2, 2, 2])
-
-
-def build_frozen(**settings):
-    """The network with the simulated start's convolutions, which training leaves as they are."""
-    model, start = build_cnn(**settings), load_pretrained("simulated").load_model()
-    for layer, known in zip(model.layers, start.layers, strict=True):
-        if layer.name.startswith("conv"):
-            layer.set_weights(known.get_weights())
-            layer.trainable = False
-    return model
 
 
 def measure(arguments, images, labels, names, classes):
@@ -52,8 +41,7 @@ def measure(arguments, images, labels, names, classes):
         for draw in range(arguments.draws):
             drawn = np.random.default_rng([n, draw]).permutation(rest)[:n]
             for name in arguments.starts:
-                start = {"none": None, "dense": "simulated"}.get(name, name)
-                session.build_cnn = build_frozen if name == "dense" else build_cnn
+                start = None if name == "none" else name
                 with tempfile.TemporaryDirectory() as folder:
                     settings = {"recipe": arguments.recipe, "seed": draw, "start": start}
                     run = train(
@@ -70,7 +58,7 @@ def measure(arguments, images, labels, names, classes):
                     "classes": len(names),
                     "n": n,
                     "draw": draw,
-                    "start": None if name == "none" else name,
+                    "start": start,
                 }
                 row |= {"recipe": arguments.recipe, "galaxies": len(truth)}
                 row |= {"unseen": True} if arguments.unseen else {}
@@ -87,7 +75,6 @@ def plot(rows, path):
     looks = {
         None: ("from random weights", ORANGE, "D--"),
         "simulated": ("from the simulated start", BLUE, "o-"),
-        "dense": ("the same, dense layers alone", GREEN, "s:"),
     }
     with canvas("page", 0.42, 3) as fig:
         ax = fig.subplots()
@@ -120,9 +107,8 @@ def main():
     parser.add_argument(
         "--starts",
         nargs="+",
-        choices=("none", "simulated", "dense", "pretrained"),
+        choices=("none", "simulated", "pretrained"),
         default=["none", "simulated"],
-        help="dense: simulated, and the dense layers alone are trained",
     )
     parser.add_argument("--classes", choices=("ten", "three"), default="ten")
     parser.add_argument("--unseen", action="store_true", help="draw from the test set")

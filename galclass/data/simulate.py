@@ -9,8 +9,10 @@ as Galaxy Zoo 2 labels were made:
 * disks: exponential (Freeman 1970, ApJ 160, 811), truncated (Pohlen & Trujillo 2006, A&A 454, 759);
   edge-on sech^2 in height (van der Kruit & Searle 1981, A&A 95, 105), some with a dust lane;
   inclined ones appear as flattened as Hubble (1926, ApJ 64, 321) has it;
-* logarithmic spiral arms, pitch 5-45 degrees (Hart et al. 2017, MNRAS 472, 2263), with
-  star-forming knots; bars in 30 % of the spirals (Masters et al. 2011, MNRAS 411, 2026);
+* logarithmic spiral arms, pitch 3-45 degrees (Hart et al. 2017, MNRAS 472, 2263), with
+  star-forming knots, open ones drawn out of the disk as by tides (Toomre & Toomre 1972, ApJ 178,
+  623); bars in 30 % of the spirals (Masters et al. 2011, MNRAS 411, 2026); rings (Buta & Combes
+  1996, Fundamentals of Cosmic Physics 17, 95), here only in disks whose arms are faint;
 * colours of the red and the blue sequence (Strateva et al. 2001, AJ 122, 1861);
 * Moffat seeing (Trujillo et al. 2001, MNRAS 328, 977), the pixels and about the sky noise of SDSS
   (York et al. 2000, AJ 120, 1579), its asinh colour stretch (Lupton et al. 2004, PASP 116, 133),
@@ -47,9 +49,9 @@ AGREEMENT = 0.55  # share of the votes that Galaxy10 asks for
 NAMES = (
     "kind petrosian_r90 magnitude_r surface_brightness g_r r_i bulge_to_total sersic_index "
     "boxiness scale axis_ratio inclination position_angle arm_number pitch_angle arm_contrast "
-    "bar_to_total dust seeing signal_to_noise votes"
+    "bar_to_total ring_to_total dust seeing signal_to_noise votes"
 )
-FORMATS = ["U10", *12 * ["f4"], "i4", *6 * ["f4"], "10f4"]
+FORMATS = ["U10", *12 * ["f4"], "i4", *7 * ["f4"], "10f4"]
 PARAMETERS = np.dtype(list(zip(NAMES.split(), FORMATS, strict=True)))
 
 Random: TypeAlias = np.random.Generator
@@ -75,7 +77,7 @@ def simulate_galaxy10(
     Parameters
     ----------
     n : int
-        Number of galaxies, 1 or more. About 2.5 ms and 14 kB each.
+        Number of galaxies, 1 or more. Some 3 to 4 ms and 14 kB each.
     seed : int, default 0
         0 or more. The same seed gives the same galaxies.
     class_fractions : {"galaxy10", "balanced"} or array of float, shape (10,)
@@ -101,12 +103,13 @@ def simulate_galaxy10(
           and the axis ratio (at least 0.25), magnitudes per square arcsec;
         - ``scale``: half-light radius of an elliptical, else the disk's scale length, in R90;
         - ``bulge_to_total``, ``sersic_index`` (of the bulge or elliptical), ``boxiness`` (0 is an
-          ellipse), ``bar_to_total``;
+          ellipse), ``bar_to_total``, ``ring_to_total``;
         - ``axis_ratio``: minor to major axis before seeing; of edge-on disks a measure of height;
         - ``inclination``, ``position_angle`` (from up to the left), ``pitch_angle``: degrees;
-        - ``arm_number``, ``arm_contrast`` (share of the outer disk's light in arms);
+        - ``arm_number``, ``arm_contrast`` (share of the outer disk's light in arms; beyond a pitch
+          of 18 degrees they hold more, since they reach further out);
         - ``dust``: optical depth of the dust lane in r;
-        - ``signal_to_noise``: r-band light of the galaxy over the noise of its own sky within R90;
+        - ``signal_to_noise``: 90 % of the r-band light over the noise of its own sky within R90;
         - ``votes``: share of the votes for each class, shape (10,); the rest found none fitting.
 
     Raises
@@ -168,9 +171,9 @@ def _agreed_galaxy(rng: Random, label: int) -> Galaxy:
             return galaxy | {"votes": votes[:10] / votes.sum()}
 
 
-# Of the galaxies that volunteers see as each class: median Petrosian R90 (arcsec); half-light
-# radius (elliptical) or disk scale length in R90; mean and scatter of the r surface brightness
-# (magnitudes per square arcsec) and of g-r. Set by comparison with Galaxy10's images.
+# Of the galaxies that are drawn for each class, before the votes: median Petrosian R90 (arcsec);
+# half-light radius (elliptical) or disk scale length in R90; mean and scatter of the r surface
+# brightness (magnitudes per square arcsec) and of g-r. Set by comparison with Galaxy10's images.
 POPULATION = (
     (5.3, 0.47, 20.0, 0.40, 0.72, 0.18),
     (4.9, 0.37, 19.4, 0.70, 0.94, 0.16),
@@ -210,14 +213,16 @@ def _galaxy(rng: Random, label: int) -> Galaxy:
 
 
 def _draw_smooth(rng: Random, g: Galaxy, label: int) -> None:
-    """Ellipticals, lenticulars, and small blue galaxies without structure."""
+    """Ellipticals, lenticulars (not for 3), and small blue galaxies without structure."""
     q = rng.uniform(*{1: (0.6, 1.0), 2: (0.36, 0.85), 3: (0.1, 0.36)}[label])
     form = rng.random()
     g["kind"], g["axis_ratio"], g["bulge_to_total"] = "elliptical", q, 1.0
     g["boxiness"] = rng.normal(0, 0.1)
     if form < 0.5:
         g["sersic_index"] = np.clip(rng.normal(4.2, 1.2), 0.8, 6)
-    elif form < 0.85:
+        if label == 3:  # a profile nearer to a disk's
+            g["sersic_index"] = rng.uniform(0.8, 2.5)
+    elif form < 0.85 and label != 3:
         g["kind"], g["bulge_to_total"] = "lenticular", rng.beta(3, 4)
         g["inclination"] = np.degrees(np.arccos(np.sqrt(max(0, q**2 - 0.04) / 0.96)))
         g["sersic_index"] = rng.uniform(2, 5)
@@ -241,7 +246,7 @@ def _draw_edge_on(rng: Random, g: Galaxy, label: int) -> None:
 
 
 def _draw_spiral(rng: Random, g: Galaxy, label: int) -> None:
-    """Disks with arms, faint ones where volunteers see a disk without spiral."""
+    """Disks with arms; faint ones, or a ring, where volunteers see a disk without spiral."""
     cosine = rng.uniform(*{0: (0.25, 1.0), 9: (0.2, 0.8)}.get(label, (0.42, 1.0)))
     g["kind"], g["inclination"] = "spiral", np.degrees(np.arccos(cosine))
     # an oblate disk of thickness 0.2 (Hubble 1926)
@@ -251,33 +256,43 @@ def _draw_spiral(rng: Random, g: Galaxy, label: int) -> None:
     if rng.random() < {0: 0.45, 7: 0.2, 8: 0.3, 9: 0.45}[label]:
         g["bar_to_total"] = (1 - g["bulge_to_total"]) * rng.uniform(0.05, 0.25)
     g["arm_number"] = 2 if label == 9 or rng.random() < 0.6 else rng.integers(3, 6)
-    g["pitch_angle"] = rng.uniform(*{0: (3, 30), 7: (5, 17), 8: (13, 25), 9: (20, 45)}[label])
-    g["arm_contrast"] = rng.uniform(0.1, 0.4) if label == 0 else rng.uniform(0.35, 0.95)
+    g["pitch_angle"] = rng.uniform(*{0: (3, 30), 7: (6, 15), 8: (13, 25), 9: (20, 45)}[label])
+    contrast = {0: (0.0, 0.3), 7: (0.45, 1.0), 8: (0.35, 0.95), 9: (0.6, 1.0)}
+    g["arm_contrast"] = rng.uniform(*contrast[label])
+    if label == 0 and rng.random() < 0.6:
+        disk = 1 - g["bulge_to_total"] - g["bar_to_total"]
+        g["ring_to_total"] = disk * rng.uniform(0.05, 0.3)
 
 
 def _votes(rng: Random, g: Galaxy) -> NDArray[np.int64]:
     """Votes of the volunteers for the ten classes and, last, for none of them.
 
     The volunteers follow the decision tree of Galaxy Zoo 2 (Willett et al. 2013, figure 1). What
-    they see is blurred by the seeing and drowned by noise; and a galaxy may look a little more
-    or less featured, tightly wound, or bulged than it is, to all of them (`opinion`).
+    they see is drowned by noise and, but for bars and rings, blurred by the seeing; and a galaxy
+    may look a little more or less featured, tightly wound, or bulged than it is, to all of them
+    (`opinion`).
     """
     sharpness = g["petrosian_r90"] / g["seeing"]
     # a Gaussian's standard deviation is 0.43 of its FWHM
     blur = 0.43 / (sharpness * g["scale"])
     q = np.sqrt((g["axis_ratio"] ** 2 + blur**2) / (1 + blur**2))
     visible = 1 - np.exp(-sharpness * g["signal_to_noise"] / 60)
-    arms = g["arm_contrast"] * visible
+    arms = 0.0
+    if g["kind"] == "spiral":
+        # windings closer than the seeing and the image's pixels run into one another
+        wave_number = g["arm_number"] / (1.5 * np.sin(np.radians(g["pitch_angle"])))
+        smear = wave_number * np.hypot(blur, 0.03 / g["scale"])
+        arms = g["arm_contrast"] * visible * np.exp(-(smear**2) / 2)
     opinion = rng.standard_normal(4)
     if g["kind"] == "edge-on":
         on_edge, evidence, scatter = 0.95, 4 * visible - 2 + (0.28 - q) / 0.04, 0.5
     else:
-        bar = 1.5 * g["bar_to_total"] * visible
-        on_edge, evidence, scatter = 0.03, 12 * (arms + bar - 0.2), 0.7
+        others = (1.5 * g["bar_to_total"] + 4 * g["ring_to_total"]) * visible
+        on_edge, evidence, scatter = 0.03, 12 * (arms + others - 0.2), 0.7
     featured = expit(evidence + scatter * opinion[0])
     spiral = expit(10 * (arms - 0.33) + 0.6 * opinion[1])
     pitch = g["pitch_angle"] + 1.5 * opinion[2]
-    tight, loose = expit((15 - pitch) / 1.8), expit((pitch - 22.5) / 1.8)
+    tight, loose = expit((13.5 - pitch) / 1.8), expit((pitch - 22.5) / 1.8)
     circular, cigar = expit((q - 0.76) / 0.04), expit((0.41 - q) / 0.03)
     bulgeless = expit((0.10 - g["bulge_to_total"] - 0.02 * opinion[3]) / 0.03)
     boxy = expit(6 * (g["boxiness"] - 0.7))
@@ -337,7 +352,7 @@ def _light(rng: Random, g: Galaxy, axis: Array, pixel: float) -> Array:
     # without it, the light of a cusp would depend on where the pixel's centre falls
     core = 0.35 * pixel
     bulge, bar, h = g["bulge_to_total"], g["bar_to_total"], g["scale"]
-    disk = 1 - bulge - bar
+    disk = 1 - bulge - bar - g["ring_to_total"]
     flattening, radius = g["axis_ratio"], h
     if g["kind"] != "elliptical":
         on_edge, lenticular = (g["kind"] == kind for kind in ("edge-on", "lenticular"))
@@ -382,7 +397,7 @@ def _truncation(r: Array, edge: float = 2.7) -> Array:
 
 
 def _spiral(rng: Random, g: Galaxy, u: Array, v: Array, disk: float, core: float) -> list[Part]:
-    """Bar, arms, knots and the disk between them; u and v in the disk's plane, scale lengths."""
+    """Bar, ring, arms, knots, the disk between; u and v in the disk's plane, scale lengths."""
     r = np.sqrt(u**2 + v**2 + core**2)
     light = np.exp(-r) * _truncation(r)
     turn, sense = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
@@ -395,15 +410,19 @@ def _spiral(rng: Random, g: Galaxy, u: Array, v: Array, disk: float, core: float
     width, onset = rng.uniform(0.7, 2.5), rng.uniform(0.5, 1.3)
     wave = np.exp(width * (np.cos(phase) - 1)) / i0e(width)
     contrast = g["arm_contrast"] * (1 - np.exp(-((r / onset) ** 2)))
-    arms = light * contrast * wave * (1 + 0.3 * rng.random() * np.cos(theta + 5 * turn))
+    reach = np.clip((g["pitch_angle"] - 18) / 15, 0, 1)
+    further = np.exp(-r / (1 + 0.5 * reach)) * _truncation(r, 2.7 + 1.5 * reach)
+    arms = further * contrast * wave * (1 + 0.3 * rng.random() * np.cos(theta + 5 * turn))
     between = light * (1 - contrast)
     in_arms = disk * arms.sum() / (arms.sum() + between.sum())
     in_knots = 0.1 * g["arm_contrast"] * in_arms
     chance = np.cumsum(arms)
     where = np.searchsorted(chance, chance[-1] * rng.random(12))
     knots = np.bincount(where, rng.exponential(size=12), arms.size).reshape(arms.shape)
+    ring = np.exp(-(((r - rng.uniform(1.2, 2.4)) / rng.uniform(0.12, 0.4)) ** 2))
     return [
         (g["bar_to_total"], np.exp(-1.5 * ((along / 1.3) ** 2 + (across / 0.4) ** 2)), 0.05),
+        (g["ring_to_total"], ring, -0.1),
         (in_arms - in_knots, arms, -0.18),
         (in_knots, knots, -0.35),
         (disk - in_arms, between, 0.02),

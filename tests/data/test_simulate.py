@@ -7,7 +7,7 @@ import pytest
 from galclass import simulate_galaxy10
 from galclass.data.arrays import check_images, check_labels
 from galclass.data.galaxy10 import CLASS_COUNTS
-from galclass.data.simulate import FIELD, SDSS_PIXEL, SKY_NOISE, _agreed_galaxy, _bands
+from galclass.data.simulate import FIELD, SDSS_PIXEL, SKY_NOISE, _agreed_galaxy, _bands, _votes
 from galclass.errors import ParameterError
 
 
@@ -38,7 +38,7 @@ def test_simulated_galaxies_have_galaxy10s_form_and_fractions_and_are_the_same_f
     assert check_images(images) is images
     assert check_labels(labels, 50) is labels
     assert images.dtype == labels.dtype == np.uint8
-    assert digest((images, labels)).startswith("cc427c0e2a62e1c1d2e4d4f626885c4c")
+    assert digest((images, labels)).startswith("0c7f2f62a0c9f1140a71f0a9fefea688")
     expected = 50 * np.array(CLASS_COUNTS) / sum(CLASS_COUNTS)
     assert np.abs(np.bincount(labels, minlength=10) - expected).max() < 2
 
@@ -103,13 +103,26 @@ def test_what_a_kind_lacks_is_zero_and_windings_follow_the_pitch_angle(balanced)
     assert set(kind) == {"elliptical", "lenticular", "spiral", "edge-on"}
     assert set(kind[labels >= 7]) == {"spiral"}
     assert set(kind[(labels >= 4) & (labels <= 6)]) == {"edge-on"}
-    for name in ("arm_number", "arm_contrast", "pitch_angle", "bar_to_total"):
+    for name in ("arm_number", "arm_contrast", "pitch_angle", "bar_to_total", "ring_to_total"):
         assert not parameters[name][kind != "spiral"].any()
     assert (parameters["bulge_to_total"][kind == "elliptical"] == 1).all()
     assert parameters["bulge_to_total"][kind == "edge-on"].max() < 0.5
     tight, medium, loose = (parameters["pitch_angle"][labels == label] for label in (7, 8, 9))
     assert np.median(tight) < np.percentile(medium, 10)
     assert np.percentile(medium, 90) < np.median(loose)
+    assert set(labels[parameters["ring_to_total"] > 0]) == {0}
+
+
+def test_windings_that_the_seeing_blurs_are_not_seen():
+    spirals = [_agreed_galaxy(np.random.default_rng(i), 7) for i in range(20)]
+
+    def share_of_spirals(**other):
+        votes = np.sum([_votes(np.random.default_rng(0), g | other) for g in spirals], axis=0)
+        return votes[7:10].sum() / votes.sum()
+
+    blurred = share_of_spirals(seeing=3.0)
+    assert share_of_spirals() > 0.6 > 0.3 > blurred
+    assert share_of_spirals(seeing=3.0, pitch_angle=35.0) > 2 * blurred
 
 
 def test_signal_to_noise_is_that_of_the_image_itself():
