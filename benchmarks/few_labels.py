@@ -102,7 +102,7 @@ def main():
     parser.add_argument("--data", help="HDF5 file in Galaxy10's layout; to measure")
     parser.add_argument("--out", required=True, help="file of JSON lines")
     parser.add_argument("--figure", help="file of the figure")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200, 500, 1000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200, 500, 1000, 5000])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument(
         "--starts",

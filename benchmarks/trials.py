@@ -40,7 +40,11 @@ VARIANTS = {
     "batches of 64": {"batch_size": 64},
     "averaging 1/4": {"averaging": 0.25},
     "dropout 0.5 and 0.3": {"dropout": 0.5, "dense_dropout": 0.3},
+    "no weight decay": {"weight_decay": 0.0},
+    "no averaging": {"averaging": 0.0},
+    "no warm-up": {"warmup_epochs": 0.0},
     "no symmetries": {"symmetries": False},
+    "first block frozen after 2 epochs": {"frozen": 2},
     "any angle": {"rotate": True},
     "zoom 8 %, shift 1.5 pixels": {"zoom": 0.08, "shift": 1.5},
     "any angle, zoom 10 %, shift 2 pixels": {"rotate": True, "zoom": 0.1, "shift": 2},
@@ -78,6 +82,16 @@ class Trial(Session):
     changes = MappingProxyType({})
     prior = np.zeros(10, np.float32)  # logarithm of the classes' shares
 
+    def run_epoch(self, verbose):
+        """An epoch; after as many as the changes say, the first block stays as it is."""
+        done, variables = len(self.rows), self.model.trainable_variables
+        if done == 0:
+            self.trained = variables
+        if done == self.changes.get("frozen"):
+            self.trained = [each for each in variables if "/conv1_" not in each.path]
+            self.step = tf.function(self._step, reduce_retracing=True)
+        super().run_epoch(verbose)
+
     def batch(self, indices, rng):
         """Images, moved and hidden in part; labels; and the weight of a mixture."""
         changes, (images, labels) = self.changes, super().batch(indices, rng)
@@ -98,7 +112,7 @@ class Trial(Session):
         return tf.cast(tf.round(images), tf.uint8), labels, share
 
     def _step(self, images, labels, share):
-        changes, recipe, variables = self.changes, self.recipe, self.model.trainable_variables
+        changes, recipe, variables = self.changes, self.recipe, self.trained
         targets = mixed = tf.one_hot(labels, self.model.output_shape[1])
         if "mixup" in changes:
             pixels = tf.cast(images, tf.float32)
@@ -118,17 +132,17 @@ class Trial(Session):
 
 def train(data, parts, seed, all_changes, changes, views):
     """Train a variant; its validation probabilities from one pass and from eight."""
+    changes = {**all_changes, **changes}
     fields = {name: changes[name] for name in changes if hasattr(RECIPES["default"], name)}
-    recipe = replace(RECIPES["default"], **{**all_changes, **fields})
+    recipe = replace(RECIPES["default"], **fields)
     rates = {name: getattr(recipe, name) for name in ("dropout", "dense_dropout", "l2")}
     muon.MOMENTUM = changes.get("momentum", 0.95)
     shares = np.bincount(data.labels[parts.train], minlength=10) / len(parts.train)
     Trial.changes, Trial.prior = changes, np.log(shares + 1e-9).astype(np.float32)
     precision = choose_precision(changes.get("precision", "auto"))
     session = Trial(recipe, rates, seed, precision, parts, data.images, data.labels)
-    start = changes.get("start", "simulated")
-    if start is not None:
-        model = load_pretrained(start).load_model()
+    if changes["start"] is not None:
+        model = load_pretrained(changes["start"]).load_model()
         session.start({variable.path: variable.numpy() for variable in model.trainable_variables})
     while len(session.rows) < recipe.epochs:
         session.run_epoch(verbose=True)
@@ -167,11 +181,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=RECIPES["default"].epochs)
     parser.add_argument("--label-smoothing", type=float, default=0.0)
+    parser.add_argument("--start", choices=("simulated", "none"), default="simulated")
     parser.add_argument("--views", action="store_true", help="average over more views as well")
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     arguments = parser.parse_args()
     data, rows = load_data(arguments.data), {}
     all_changes = {"epochs": arguments.epochs, "label_smoothing": arguments.label_smoothing}
+    all_changes["start"] = None if arguments.start == "none" else arguments.start
     suffix = ".".join(map(str, all_changes.values()))
     arguments.out.mkdir(parents=True, exist_ok=True)
     for protocol in arguments.splits:
