@@ -45,7 +45,7 @@ def tabulate(first, other):
         passes = [
             found and found[0] * ours.manifest["split"]["train_size"] for found in (before, after)
         ]
-        share = f"{passes[1]:,} of {passes[0]:,}, {passes[1] / passes[0]:.2f}" if after else "–"
+        share = f"{passes[1]:,} of {passes[0]:,}, {passes[1] / passes[0]:.3f}" if after else "–"
         print(f"| {ours.manifest['seed']} | {100 * goal:.2f} | {cells[0]} | {cells[1]} | {share} |")
 
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 import numpy as np
 
 from galclass import RECIPES, load_data, load_pretrained, split
+from galclass.files import write_npz
 from galclass.network._tensorflow import keras, tf
 from galclass.network.calibration import Calibration, fit_temperature
 from galclass.network.hardware import choose_precision
@@ -188,19 +189,19 @@ def main():
     data, rows = load_data(arguments.data), {}
     all_changes = {"epochs": arguments.epochs, "label_smoothing": arguments.label_smoothing}
     all_changes["start"] = None if arguments.start == "none" else arguments.start
-    suffix = ".".join(map(str, all_changes.values()))
+    suffix = ".".join(map(str, all_changes.values())) + ".views" * arguments.views
     arguments.out.mkdir(parents=True, exist_ok=True)
     for protocol in arguments.splits:
         parts = split(data.labels, protocol)
         labels = data.labels[parts.validation]
         for seed in range(arguments.seeds):
-            for name in arguments.only:
+            for name in dict.fromkeys(arguments.only):
                 file = f"{name.replace(' ', '_').replace('/', ':')}.{protocol}.{seed}"
                 path = arguments.out / f"{file}.{suffix}.npz"
                 if not path.exists():
                     print(f"{name}, {protocol}, seed {seed}", flush=True)
                     found = train(data, parts, seed, all_changes, VARIANTS[name], arguments.views)
-                    np.savez(path, **found)
+                    write_npz(path, **found)
                 with np.load(path) as found:
                     one, eight = found["one"], found["eight"]
                     averages = {name: eight}

@@ -39,7 +39,7 @@ SMALLER = (
     (r" --engine ray --address \S+", ""),  # test_cluster.py runs it there.
     (r"\bRUN\b|galclass/pretrained|runs/study/seed-0", "runs/mine"),
     (r"--beside \S+", "--beside runs/default"),
-    (r"^(figures|pack) runs/\w+", r"\1 runs/mine"),
+    (r"^(figures|pack) runs/[\w/-]+", r"\1 runs/mine"),
 )
 LONG = r"galclass (train|study|pack|figures|verify|survey|evaluate \S+ --other)"
 LONG += r"|make (figures|reproduce)"

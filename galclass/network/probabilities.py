@@ -11,7 +11,7 @@ from ._tensorflow import keras, tf
 from .symmetry import apply_symmetry
 
 Symmetric: TypeAlias = bool | Literal["unsure"]
-# Chosen on validation galaxies: more passes above it gain less than their error (docs/results.md).
+# Chosen on validation galaxies: the class is then that of all eight passes (docs/results.md).
 SURE = 0.95
 
 
