@@ -1,6 +1,7 @@
 """Catalogues: their images in, their rows with the classes out."""
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -81,6 +82,9 @@ def join(catalogue: "Table", classes: "Table") -> "Table":
     for name in classes.colnames:
         joined[name] = classes[name]
     joined.meta = {**catalogue.meta, **classes.meta}
+    both = catalogue.meta.keys() & classes.meta.keys()
+    if lost := sorted(key for key in both if str(catalogue.meta[key]) != str(classes.meta[key])):
+        warnings.warn(f"metadata of the catalogue are replaced: {lost}", stacklevel=3)
     return joined
 
 

@@ -129,6 +129,17 @@ def test_predictions_have_the_runs_classes_and_its_size(own, folder):
     galclass.plot_predictions(table, paths)
 
 
+def test_metadata_of_a_catalogue_are_kept_or_a_warning_says_that_they_are_replaced(own, folder):
+    catalogue = Table({"file": [str(next((folder / "images" / "smooth").iterdir()))]})
+    catalogue.meta = {"by": "me", "network": "mine", "version": 3}
+    with pytest.warns(UserWarning, match=r"catalogue are replaced: \['network'\]"):
+        classified = predict(catalogue, run=own, image_column="file")
+    assert (classified.meta["by"], classified.meta["version"]) == ("me", 3)
+    assert classified.meta["network"] == own.path.name
+    del catalogue.meta["network"]
+    assert predict(catalogue, run=own, image_column="file").meta["by"] == "me"
+
+
 @pytest.mark.parametrize(
     ("texts", "kind"),
     [
