@@ -101,7 +101,7 @@ def simulated_run(made_once):
     """The folder of an evaluated run of one epoch; its galaxies and an image are next to it."""
 
     def make(folder):
-        data = load_data("simulated", n=220)
+        data = load_data("simulated", n=300)
         out = folder / "simulated"
         settings = {"recipe": "quick", "epochs": 1, "precision": "float32", "verbose": False}
         evaluate(train(*data, out=out, **settings), *data)

@@ -29,7 +29,7 @@ SMALLER = (
     (r"--epochs \d+", ""),
     (r"--seeds \d+", "--seeds 1"),
     (r"--folds \d+", "--folds 2"),
-    (r"--n \d+", "--n 220"),
+    (r"--n \d+", "--n 300"),
     (r"^(train|study) ", r"\1 --epochs 1 "),
     (r"^train ", "train --overwrite "),
     (r"\bFOLDER\b", "galaxies"),
@@ -175,7 +175,7 @@ def test_the_example_reads_shards_as_one_table(newcomer):
     (block,) = _blocks(DOCUMENTS["docs/cluster.md"], "python")
     found = {}
     exec(compile(block.replace("/shared/", ""), "cluster.md", "exec"), found)
-    assert found["table"].num_rows == 220
+    assert found["table"].num_rows == 300
 
 
 def test_the_tests_that_prove_the_promises_exist():
