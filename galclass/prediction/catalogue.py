@@ -77,7 +77,7 @@ def _position(row: int, ra: float, dec: float) -> tuple[str, Any]:
 
 
 def join(catalogue: "Table", classes: "Table") -> "Table":
-    """The catalogue's rows with the columns of their classes, each with all its metadata."""
+    """The catalogue's rows with the columns of their classes, and the metadata of both."""
     joined = catalogue.copy()
     for name in classes.colnames:
         joined[name] = classes[name]

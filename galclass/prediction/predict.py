@@ -137,7 +137,7 @@ def predict(
     -----
     UserWarning
         More than 5 % of the images are beyond 0.99 in ``unusual``, which no image is of a run with
-        fewer than 100 validation images.
+        fewer than 100 validation images; or entries of a catalogue's ``meta`` are replaced.
 
     Examples
     --------
