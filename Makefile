@@ -1,25 +1,40 @@
-# Every target installs what it needs into .venv, pinned by requirements-lock.txt, and uses it again.
+# Every target installs what it needs into .venv, with the versions of requirements-lock.txt.
 PYTHON ?= python3
 RUN ?= galclass/pretrained
-# A run on the same galaxies to compare RUN with.
+# Another run on the same galaxies, to compare the history of RUN with.
 BESIDE ?= $(if $(filter galclass/pretrained,$(RUN)),figures/runs/published)
 SIZE ?= page
 OUT ?= figures
 SEED ?= 0
 BIN = .venv/bin
 
-# Compiled modules are kept in any case: without them each import of TensorFlow takes 10 s longer.
+# Without compiled modules, each import of TensorFlow takes 10 s longer.
 unexport PYTHONDONTWRITEBYTECODE
+# Jupyter's debugger would warn about frozen modules.
+export PYDEVD_DISABLE_FILE_VALIDATION = 1
+
+# Run the notebook into runs/NAME.ipynb, with its run folder next to it, and convert it to HTML:
+# $(call run_notebook,NAME,DATA,OTHER PARAMETERS). The terminal shows what the cells print. The log
+# of Jupyter is shown only if the notebook fails.
+define run_notebook
+	@mkdir -p runs
+	@$(BIN)/papermill CNN_galaxies.ipynb runs/$(1).ipynb -p data $(2) -p run_dir runs/$(1) $(3) \
+	  --no-progress-bar --stdout-file - --stderr-file - 2> runs/$(1).log \
+	  || { cat runs/$(1).log >&2; exit 1; }
+	@$(BIN)/jupyter nbconvert --to html --log-level ERROR runs/$(1).ipynb
+	@rm -f runs/$(1).log
+	@echo "Open runs/$(1).html in a browser. The run folder, with the figures, is runs/$(1)."
+endef
 
 .PHONY: help demo test test-all docs reproduce figures lock clean
 
 help:  ## explain the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
-demo: .venv/notebook  ## train a network on simulated galaxies in the notebook, into runs/demo/
-	@echo "The notebook trains on 8,813 simulated images, tests and plots: some minutes, with a line an epoch."
-	@$(BIN)/galclass notebook --data simulated --n 1800 --recipe quick --out runs/demo --overwrite
-	@echo "Open runs/demo/CNN_galaxies.html in a browser."
+demo: .venv/notebook  ## run the notebook on simulated galaxies: runs/demo.html, runs/demo/
+	@echo "The notebook trains the network on simulated galaxies; this takes some minutes."
+	@rm -rf runs/demo runs/demo.ipynb runs/demo.html
+	$(call run_notebook,demo,simulated,-p n 1800 -p recipe quick)
 
 test: .venv/test  ## check style and types, and run the quick tests
 	$(BIN)/ruff check .
@@ -27,25 +42,25 @@ test: .venv/test  ## check style and types, and run the quick tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PYTEST)
 
-test-all: test  ## run the slow tests as well
+test-all: test  ## run the slow tests, too
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow $(PYTEST)
 
-docs: .venv/docs runs/demo/CNN_galaxies.ipynb  ## build the documentation into docs/_build/html
+docs: .venv/docs runs/demo.ipynb  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo docs/_build/html/index.html
 
-runs/demo/CNN_galaxies.ipynb:
+runs/demo.ipynb:
 	$(MAKE) demo
 
-reproduce: .venv/notebook  ## run the notebook on Galaxy10 (210 MB on first use) with both recipes
-	$(BIN)/galclass notebook --data galaxy10 --seed $(SEED) --out runs/galaxy10 --resume
+reproduce: .venv/notebook  ## run the notebook on Galaxy10 (210 MB on first use), then train as published
+	$(call run_notebook,galaxy10,galaxy10,-p seed $(SEED))
 	$(BIN)/galclass train --data galaxy10 --recipe published --seed $(SEED) --out runs/published --resume
 	$(BIN)/galclass figures runs/galaxy10 --beside runs/published
 
 figures: .venv/notebook  ## plot the README's figures from a run: make figures RUN=runs/NAME [SIZE=column OUT=FOLDER]
 	$(BIN)/galclass figures $(RUN) $(if $(BESIDE),--beside $(BESIDE)) --examples simulated --size $(SIZE) --out $(OUT)
 
-lock: .venv/python  ## pin all requirements anew
+lock: .venv/python  ## update the versions in requirements-lock.txt
 	echo 'tensorflow>=2.21' | $(BIN)/uv pip compile pyproject.toml - --universal --python-version 3.10 \
 	  --extra notebook --extra ray --extra page --extra test --extra docs --upgrade --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements-lock.txt
@@ -53,7 +68,7 @@ lock: .venv/python  ## pin all requirements anew
 clean:  ## delete .venv; runs and data stay
 	rm -rf .venv
 
-# The environment: of a Python that TensorFlow has releases for, which uv fetches if there is none.
+# The environment needs a Python that TensorFlow supports; uv fetches one if there is none.
 .venv/python:
 	@uv=$$(command -v uv); \
 	for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3.10 ""; do \
@@ -71,7 +86,7 @@ EXTRAS_test = notebook,ray,page,docs,test
 EXTRAS_docs = notebook,docs
 
 .venv/notebook .venv/test .venv/docs: .venv/%: .venv/python requirements-lock.txt pyproject.toml
-	@echo "Installing galclass[$(EXTRAS_$*)] into .venv; at first that downloads some 820 MB, TensorFlow most of it."
+	@echo "Installing galclass[$(EXTRAS_$*)] into .venv; the first time, this downloads some 820 MB."
 	@if [ -e $(BIN)/uv ]; then uv=$(BIN)/uv; else uv=$$(command -v uv); fi; \
 	if [ "$$uv" ]; then "$$uv" pip install --quiet --python $(BIN)/python --build-constraints requirements-lock.txt \
 	  --constraints requirements-lock.txt --editable ".[$(EXTRAS_$*)]"; \

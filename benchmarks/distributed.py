@@ -1,9 +1,9 @@
-"""Surveys: Ray against the local engine on this computer, and how they scale.
+"""Compare surveys on Ray with the local engine on this computer.
 
-Makes files of simulated galaxies, repeated, in Galaxy10's layout. Each measurement is a process of
-its own, start of Ray and TensorFlow included in its time; the rate is that between the ends of the
-first and last shards, without the start. Memory is that of the process and all that it started,
-shared pages counted once, sampled twice a second (Linux).
+This makes files of simulated galaxies, repeated, in Galaxy10's layout. Each measurement is a
+separate process; its time includes the start of Ray and TensorFlow. The rate is measured from the
+end of the first shards to the end of the last one, without the start. The memory of the
+process and its descendants is measured twice a second; shared pages are counted once (Linux).
 
     python benchmarks/distributed.py [--images 20000] [--memory 5000 50000] [--rounds 3]
 """
@@ -18,12 +18,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 PART_ROWS = 500
 
 
+class Measurement(NamedTuple):
+    seconds: float
+    images_per_second: float  # between the ends of the first and the last shards
+    peak_memory: float  # GB
+
+
 def make_file(path, count):
-    """Two hundred simulated galaxies, repeated."""
+    """Write two hundred simulated galaxies, repeated."""
     import h5py
     import numpy as np
 
@@ -42,23 +49,31 @@ def predict(source, out, settings):
     galclass.predict_survey(source, out, part_rows=PART_ROWS, **settings)
 
 
-def memory(root):
-    """Memory of a process and its descendants, GB."""
-    parents, total = {}, 0.0
+def list_descendants(root):
+    """Return the numbers of a process and its descendants."""
+    parents = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             fields = (path / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # It has ended.
+        except OSError:  # The process has ended.
             continue
         parents[int(path.name)] = int(fields[1])
-    for pid in parents:
-        ancestor = pid
+    descendants = []
+    for process in parents:
+        ancestor = process
         while ancestor not in (root, 0):
             ancestor = parents.get(ancestor, 0)
-        if ancestor != root:
-            continue
+        if ancestor == root:
+            descendants.append(process)
+    return descendants
+
+
+def measure_memory(root):
+    """Return the memory of a process and its descendants in GB."""
+    total = 0.0
+    for process in list_descendants(root):
         try:
-            rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            rows = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
         total += sum(int(row.split()[1]) for row in rows if row.startswith("Pss:")) / 1e6
@@ -66,93 +81,135 @@ def memory(root):
 
 
 def measure(source, folder, **settings):
-    """Seconds, images a second between the first and last shards, and peak memory, GB."""
+    """Measure one survey in a separate process."""
     out = Path(folder) / f"{time.time_ns()}.parquet"
     work = json.dumps([str(source), str(out), settings])
-    start, peak = time.perf_counter(), 0.0
+    start = time.perf_counter()
+    peak = 0.0
     process = subprocess.Popen([sys.executable, __file__, "--work", work])
     while process.poll() is None:
-        peak = max(peak, memory(process.pid))
+        peak = max(peak, measure_memory(process.pid))
         time.sleep(0.5)
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"{settings} ended with {process.returncode}")
+    workers = 1
+    if settings.get("engine") == "ray":
+        workers = settings.get("workers", os.cpu_count())
+    return Measurement(seconds, compute_rate(out, workers), peak)
+
+
+def compute_rate(out, workers):
+    """Return the images per second between the ends of the first and the last shards."""
     ends = sorted(path.stat().st_mtime for path in out.glob("part-*"))
-    # Workers that start together end their first shards together.
-    workers = settings.get("workers", os.cpu_count()) if settings.get("engine") == "ray" else 1
-    ends = ends[workers - 1 :]
-    rate = PART_ROWS * (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 else float("nan")
-    return seconds, rate, peak
+    ends = ends[workers - 1 :]  # Workers that start together end their first shards together.
+    if len(ends) < 2:
+        return float("nan")
+    return PART_ROWS * (len(ends) - 1) / (ends[-1] - ends[0])
 
 
-def cost_of_reading_and_writing(folder, count=2000):
-    """Milliseconds of a core that a JPEG of 424 pixels takes, and bytes of a row of results."""
+def measure_row_size(folder, images):
+    """Return the bytes of one row of results."""
     import h5py
-    from PIL import Image
 
     import galclass
-    from galclass.data.images import prepare_named
 
-    images, _ = galclass.simulate_galaxy10(count, 1)
-    source, out = Path(folder) / "distinct.h5", Path(folder) / "distinct.parquet"
+    source = Path(folder) / "distinct.h5"
+    out = Path(folder) / "distinct.parquet"
     with h5py.File(source, "w") as file:
         file["images"] = images
     galclass.predict_survey(source, out, symmetric=False)
-    size = sum(path.stat().st_size for path in out.glob("part-*"))
-    encoded = []
-    for image in images[:200]:
+    return sum(path.stat().st_size for path in out.glob("part-*")) / len(images)
+
+
+def measure_decoding(images):
+    """Return the milliseconds of a core that decoding and scaling a JPEG takes."""
+    from PIL import Image
+
+    from galclass.data.galaxy10 import GALAXY10_CROP
+    from galclass.images.prepare import Framing, prepare_named
+
+    named = []
+    for image in images:
         content = io.BytesIO()
         Image.fromarray(image).resize((424, 424), Image.Resampling.BICUBIC).save(content, "JPEG")
-        encoded.append(("an image", content.getvalue()))
+        named.append(("an image", content.getvalue()))
     start = time.process_time()
-    assert all(error is None for *_, error in prepare_named(encoded, threads=1))
-    return 1000 * (time.process_time() - start) / len(encoded), size / count
+    prepared = list(prepare_named(named, Framing(69, GALAXY10_CROP), threads=1))
+    seconds = time.process_time() - start
+    assert all(error is None for *_, error in prepared)
+    return 1000 * seconds / len(named)
+
+
+def compare_engines(source, folder, images, rounds):
+    """Print a table of the engines."""
+    local = []
+    several_workers = []
+    one_worker = []
+    for _ in range(rounds):
+        local.append(measure(source, folder))
+        several_workers.append(measure(source, folder, engine="ray"))
+        one_worker.append(measure(source, folder, engine="ray", workers=1))
+    print(f"| {images:,} images, {rounds} rounds | s | times local | images/s | memory, GB |")
+    print("|---|---|---|---|---|")
+    engines = {
+        "local": local,
+        f"Ray, {os.cpu_count()} workers of one thread": several_workers,
+        "Ray, one worker of one thread": one_worker,
+    }
+    for name, measurements in engines.items():
+        pairs = zip(measurements, local, strict=True)
+        ratio = statistics.median(one.seconds / other.seconds for one, other in pairs)
+        print(
+            f"| {name} | {statistics.median(one.seconds for one in measurements):.0f} "
+            f"| {ratio:.2f} "
+            f"| {statistics.median(one.images_per_second for one in measurements):.0f} "
+            f"| {statistics.median(one.peak_memory for one in measurements):.2f} |"
+        )
+    pairs = zip(several_workers, one_worker, strict=True)
+    gain = statistics.median(
+        several.images_per_second / one.images_per_second for several, one in pairs
+    )
+    print(f"\nThe workers classify {gain:.2f} times the images per second of one.\n", flush=True)
+
+
+def compare_memory(source, folder, counts):
+    """Print the peak memory for surveys of different sizes."""
+    print("| images, without averaging | local, GB | Ray, GB |\n|---|---|---|")
+    for count in counts:
+        make_file(source, count)
+        local = measure(source, folder, symmetric=False, engine="local")
+        ray = measure(source, folder, symmetric=False, engine="ray")
+        print(f"| {count:,} | {local.peak_memory:.2f} | {ray.peak_memory:.2f} |", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--memory", type=int, nargs=2, default=(5000, 50_000))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=20_000, help="images of the survey")
+    parser.add_argument(
+        "--memory", type=int, nargs=2, default=(5000, 50_000), help="images for the memory"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each engine")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
         predict(*json.loads(arguments.work))
         return
-    ways = {
-        "local": {},
-        f"Ray, {os.cpu_count()} workers of one thread": {"engine": "ray"},
-        "Ray, one worker of one thread": {"engine": "ray", "workers": 1},
-    }
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "galaxies.h5"
         make_file(source, arguments.images)
-        found = {name: [] for name in ways}
-        for _ in range(arguments.rounds):
-            for name, settings in ways.items():
-                found[name].append(measure(source, folder, **settings))
-        local, ray, one = found.values()
-        title = f"{arguments.images:,} images, {arguments.rounds} rounds"
-        print(f"| {title} | s | times local | images/s | memory, GB |\n|---|---|---|---|---|")
-        for name, rows in found.items():
-            seconds, rate, peak = map(statistics.median, zip(*rows, strict=True))
-            ratio = statistics.median(a[0] / b[0] for a, b in zip(rows, local, strict=True))
-            print(f"| {name} | {seconds:.0f} | {ratio:.2f} | {rate:.0f} | {peak:.2f} |")
-        gain = statistics.median(b[1] / a[1] for a, b in zip(one, ray, strict=True))
-        print(f"\nthey give {gain:.2f} times the images a second of one worker\n", flush=True)
-        print("| images, without averaging | local, GB | Ray, GB |\n|---|---|---|")
-        for count in arguments.memory:
-            make_file(source, count)
-            peaks = [
-                measure(source, folder, symmetric=False, engine=engine)[2]
-                for engine in ("local", "ray")
-            ]
-            print(f"| {count:,} | {peaks[0]:.2f} | {peaks[1]:.2f} |", flush=True)
-        milliseconds, size = cost_of_reading_and_writing(folder)
+        compare_engines(source, folder, arguments.images, arguments.rounds)
+        compare_memory(source, folder, arguments.memory)
+
+        import galclass
+
+        images, _ = galclass.simulate_galaxy10(2000, 1)
+        milliseconds = measure_decoding(images[:200])
+        size = measure_row_size(folder, images)
         print(
-            f"\na JPEG of 424 x 424 pixels is decoded and scaled in {milliseconds:.2f} ms of a core"
+            f"\nDecoding and scaling a JPEG of 424 x 424 pixels takes {milliseconds:.2f} ms of a "
+            f"core.\nA row of results takes {size:.0f} bytes."
         )
-        print(f"a row of results takes {size:.0f} bytes")
 
 
 if __name__ == "__main__":

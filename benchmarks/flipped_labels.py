@@ -1,8 +1,9 @@
-"""How many labels that were changed at random are found among those worth a second look.
+"""Measure how many randomly changed labels cleanlab finds.
 
-Draws galaxies, gives some of them another label at random, trains by cross-validation from the
-simulated start, as ``galclass study --folds`` does, and looks where ``doubtful_labels`` lists them.
-A study that was stopped resumes.
+Draw galaxies, change some labels at random, and cross-validate from the simulated start, as
+``galclass study --folds`` does. Then rank all galaxies by cleanlab's label quality, computed from
+``out_of_fold.npz``, and count the changed labels among the worst. A study that was stopped resumes.
+Needs ``pip install cleanlab``.
 
     python benchmarks/flipped_labels.py --data Galaxy10.h5 --out runs/flipped --n 3000 --folds 3
 """
@@ -12,37 +13,62 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
 
 from galclass import load_data, study
-from galclass.studies import doubtful_labels
 
 
-def main():
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="HDF5 file in Galaxy10's layout")
     parser.add_argument("--out", required=True, type=Path, help="folder for the study")
-    parser.add_argument("--n", type=int, default=3000, help="galaxies to draw")
-    parser.add_argument("--share", type=float, default=0.03, help="of them with another label")
+    parser.add_argument("--n", type=int, default=3000, help="number of galaxies to draw")
+    parser.add_argument("--share", type=float, default=0.03, help="fraction of labels to change")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=8)
-    arguments = parser.parse_args()
-    images, labels, _ = load_data(arguments.data)
+    return parser.parse_args()
+
+
+def change_labels(labels, share, rng):
+    """Return labels of which a fraction is replaced by other classes, and the changed rows."""
+    changed = rng.permutation(len(labels))[: round(share * len(labels))]
+    given = labels.copy()
+    given[changed] = (labels[changed] + rng.integers(1, 10, len(changed))) % 10
+    return given, changed
+
+
+def main():
+    arguments = parse_arguments()
+    images, labels, origin = load_data(arguments.data)
     rng = np.random.default_rng(0)
     drawn = np.sort(rng.permutation(len(labels))[: arguments.n])
-    images, true = images[drawn], labels[drawn]
-    given, flipped = true.copy(), rng.permutation(len(true))[: round(arguments.share * len(true))]
-    given[flipped] = (true[flipped] + rng.integers(1, 10, len(flipped))) % 10
-    settings = {"folds": arguments.folds, "epochs": arguments.epochs, "start": "simulated"}
-    with warnings.catch_warnings():  # Of classes with few galaxies.
+    given, changed = change_labels(labels[drawn], arguments.share, rng)
+    with warnings.catch_warnings():  # Some classes have few galaxies.
         warnings.simplefilter("ignore")
-        study(images, given, out=arguments.out, **settings)
-    listed = np.array(doubtful_labels(arguments.out)["index"])
-    wrong = np.isin(listed, flipped)
-    print(f"{wrong.sum()} of {len(flipped)} changed labels are among the {len(listed):,} judged")
-    for times in (1, 2, 4):
-        first = round(times * arguments.share * len(listed))
-        found = wrong[:first].sum()
-        print(f"first {100 * times * arguments.share:.0f} %: {found}, {found / wrong.sum():.0%}")
+        study(
+            images[drawn],
+            given,
+            origin,
+            out=arguments.out,
+            folds=arguments.folds,
+            epochs=arguments.epochs,
+            start="simulated",
+        )
+
+    pooled = np.load(arguments.out / "out_of_fold.npz")
+    is_changed = np.isin(pooled["index"], changed)
+    number = is_changed.sum()
+    print(f"{number} of {len(changed)} changed labels are among {len(is_changed):,} galaxies")
+    quality = get_label_quality_scores(pooled["label"], pooled["probabilities"])
+    worst_first = np.argsort(quality, kind="stable")
+    for multiple in (1, 2, 4):
+        fraction = multiple * arguments.share
+        found = is_changed[worst_first[: round(fraction * len(quality))]].sum()
+        print(f"worst {100 * fraction:.0f} %: {found}, {found / number:.0%}")
+    issues = find_label_issues(pooled["label"], pooled["probabilities"])
+    found = is_changed[issues].sum()
+    print(f"find_label_issues: {issues.sum()} issues, {found} of them changed")
 
 
 if __name__ == "__main__":

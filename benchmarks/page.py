@@ -1,4 +1,9 @@
-"""The page under load: bad uploads, then many visitors at once; seconds an answer and memory."""
+"""Measure the page under load: bad uploads, then many visitors at once.
+
+It prints the seconds per answer and the memory of the server.
+
+    python benchmarks/page.py
+"""
 
 import argparse
 import os
@@ -17,78 +22,105 @@ from galclass import simulate_galaxy10
 CROP = 0.488
 
 
-def bad_files(folder, n):
-    """Files that are no images of galaxies: noise, cut off, empty, huge, of one pixel."""
+def write_bad_files(folder, count):
+    """Write files that cannot be classified: noise, truncated, empty, huge, a damaged header."""
     rng = np.random.default_rng(0)
-    (image,), _ = simulate_galaxy10(1)
-    Image.fromarray(image).save(folder / "whole.png")
+    images, _ = simulate_galaxy10(1)
+    Image.fromarray(images[0]).save(folder / "whole.png")
     whole = (folder / "whole.png").read_bytes()
     Image.new("RGB", (20_000, 20_000)).save(folder / "huge.png")
-    kinds = (
-        lambda: rng.bytes(int(rng.integers(1, 50_000))),
-        lambda: whole[: int(rng.integers(1, len(whole)))],
-        lambda: b"",
-        lambda: (folder / "huge.png").read_bytes(),
-        lambda: b"SIMPLE  =                    T" + rng.bytes(3000),
-    )
-    for i in range(n):
-        path = folder / f"bad{i}{('.png', '.jpg', '.gif', '.png', '.fits')[i % 5]}"
-        path.write_bytes(kinds[i % 5]())
-        yield path
+    huge = (folder / "huge.png").read_bytes()
+    paths = []
+    for number in range(count):
+        kinds = [
+            (".png", rng.bytes(int(rng.integers(1, 50_000)))),
+            (".jpg", whole[: int(rng.integers(1, len(whole)))]),
+            (".gif", b""),
+            (".png", huge),
+            (".fits", b"SIMPLE  =                    T" + rng.bytes(3000)),
+        ]
+        suffix, content = kinds[number % len(kinds)]
+        path = folder / f"bad{number}{suffix}"
+        path.write_bytes(content)
+        paths.append(path)
+    return paths
 
 
 def ask(client, path):
-    """Upload a file and wait for the answer; its HTML."""
+    """Upload a file, wait for the answer and return its HTML."""
     from gradio_client import handle_file
 
-    client.predict([handle_file(path)], api_name="/_take")
+    client.predict([handle_file(path)], api_name="/take")
     return client.predict(CROP, api_name="/answer")[-1]
 
 
+def visit(address, path, images):
+    """Ask several times as a new visitor; return the seconds of each answer."""
+    from gradio_client import Client
+
+    client = Client(address, verbose=False)
+    seconds = []
+    for _ in range(images):
+        start = time.perf_counter()
+        assert "<h2>" in ask(client, path)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def report(text, process, uploads):
+    """Print a result with the memory of the server and the number of uploaded files."""
+    megabytes = process.memory_info().rss / 2**20
+    files = sum(1 for _ in uploads.rglob("*"))
+    print(f"{text}: {megabytes:,.0f} MB of memory, {files} files", flush=True)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bad", type=int, default=200)
-    parser.add_argument("--visitors", type=int, default=20)
-    parser.add_argument("--images", type=int, default=5, help="of each visitor")
-    args = parser.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bad", type=int, default=200, help="number of bad files")
+    parser.add_argument("--visitors", type=int, default=20, help="number of visitors")
+    parser.add_argument("--images", type=int, default=5, help="images per visitor")
+    arguments = parser.parse_args()
 
     import psutil
     from gradio_client import Client
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (image,), _ = simulate_galaxy10(1)
-        Image.fromarray(image).resize((424, 424)).save(folder / "galaxy.png")
+        galaxy = folder / "galaxy.png"
+        images, _ = simulate_galaxy10(1)
+        Image.fromarray(images[0]).resize((424, 424)).save(galaxy)
         uploads = folder / "uploads"
-        words = [sys.executable, "-m", "galclass", "page"]
+        command = [sys.executable, "-m", "galclass", "page"]
         environment = os.environ | {"GRADIO_TEMP_DIR": str(uploads)}
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as server:
-            address, process = server.stdout.readline().split()[0], psutil.Process(server.pid)
-
-            def report(what):
-                size, files = process.memory_info().rss / 2**20, sum(1 for _ in uploads.rglob("*"))
-                print(f"{what}: {size:,.0f} MB of memory, {files} files", flush=True)
-
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=environment
+        ) as server:
+            address = server.stdout.readline().split()[0]
+            process = psutil.Process(server.pid)
             client = Client(address, verbose=False)
-            ask(client, folder / "galaxy.png")
-            report("one answer")
-            refused = ['role="alert"' in ask(client, path) for path in bad_files(folder, args.bad)]
-            assert "<h2>" in ask(client, folder / "galaxy.png")
-            report(f"{sum(refused)} of {args.bad} bad files answered with a sentence")
+            ask(client, galaxy)
+            report("one answer", process, uploads)
 
-            def visit(_):
-                own, seconds = Client(address, verbose=False), []
-                for _ in range(args.images):
-                    start = time.perf_counter()
-                    assert "<h2>" in ask(own, folder / "galaxy.png")
-                    seconds.append(time.perf_counter() - start)
-                return seconds
-
-            with ThreadPoolExecutor(args.visitors) as pool:
-                seconds = np.concatenate(list(pool.map(visit, range(args.visitors))))
+            bad_files = write_bad_files(folder, arguments.bad)
+            refused = sum('role="alert"' in ask(client, path) for path in bad_files)
+            assert "<h2>" in ask(client, galaxy)
             report(
-                f"{args.visitors} visitors, {len(seconds)} answers, {np.median(seconds):.2f} s "
-                f"(median), {seconds.max():.2f} s (longest)"
+                f"{refused} of {arguments.bad} bad files answered with a sentence",
+                process,
+                uploads,
+            )
+
+            visitors = arguments.visitors
+            with ThreadPoolExecutor(visitors) as pool:
+                answers = [
+                    pool.submit(visit, address, galaxy, arguments.images) for _ in range(visitors)
+                ]
+                seconds = np.concatenate([answer.result() for answer in answers])
+            report(
+                f"{visitors} visitors, {len(seconds)} answers, {np.median(seconds):.2f} s "
+                f"(median), {seconds.max():.2f} s (longest)",
+                process,
+                uploads,
             )
             server.terminate()
 

@@ -1,13 +1,13 @@
-"""Images a second of a survey, from encoded images in Parquet to tables on disk.
+"""Measure the images per second of a survey, from encoded images in Parquet to tables on disk.
 
-Measures in turn, several times over, so that all share whatever else the machine does: the survey
-with the default averaging and with all eight symmetries; the network alone, one pass of prepared
-images, and the same in PyTorch, if it is installed; and the decoding and cropping alone. The last
-column is the ratio to the default survey.
+Several ways are measured in turn, several times, so that the load of the machine affects all of
+them: the survey with the default averaging and with all eight symmetries; the network alone, with
+one pass of prepared images, and the same in PyTorch, if it is installed; and only decoding and
+cropping. The last column is the ratio to the default survey.
 
     python benchmarks/predict.py --n 1000 [--data Galaxy10.h5]
 
-The images are simulated, or of the test galaxies of a file.
+The images are simulated, or from the test set of a file.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from throughput import GFLOP_AN_IMAGE, matrix_limit
+from throughput import GFLOP_PER_IMAGE, make_matrix_product
 
 from galclass import (
     load_data,
@@ -31,12 +31,12 @@ from galclass import (
     simulate_galaxy10,
     split,
 )
-from galclass.network.hardware import choose_precision
+from galclass.network.precision import choose_precision
 from galclass.network.probabilities import predict_proba
 
 
-def encoded(image):
-    """A galaxy as Galaxy Zoo 2's 424-pixel JPEG file of it, with sky around what is known."""
+def encode(image):
+    """Return a galaxy as a JPEG file of 424 x 424 pixels, with sky around it, as Galaxy Zoo 2's."""
     field = Image.new("RGB", (424, 424), (6, 5, 4))
     field.paste(Image.fromarray(image).resize((207, 207), Image.Resampling.BICUBIC), (108, 108))
     file = io.BytesIO()
@@ -44,30 +44,55 @@ def encoded(image):
     return file.getvalue()
 
 
-def in_pytorch(model, precision):
-    """One pass with the same weights in PyTorch, as a function of uint8 images."""
+def load_images(data, count):
+    if data is None:
+        images, _ = simulate_galaxy10(count, 11)
+        return images
+    images, labels, _ = load_data(data)
+    return images[split(labels).test[:count]]
+
+
+def write_source(path, files):
+    """Write encoded images to Parquet."""
+    columns = {"id": np.arange(len(files)), "image": pa.array(files, pa.binary())}
+    pq.write_table(pa.table(columns), path)
+
+
+def make_pytorch_network(model):
+    """Return the convolutions and the dense layers with the same weights in PyTorch."""
     import torch
     from torch import nn
 
-    layers = []
+    maps = []
+    dense = []
     for layer in model.layers:
         arrays = [torch.from_numpy(array) for array in layer.get_weights()]
-        name = layer.name
-        if name.startswith("conv"):
-            one = nn.Conv2d(arrays[0].shape[2], arrays[0].shape[3], 3)
-            one.weight.data = arrays[0].permute(3, 2, 0, 1).contiguous()
-            layers += [one, nn.ReLU()]
-        elif name.startswith("pool"):
-            layers.append(nn.MaxPool2d(2))
+        if layer.name.startswith("conv"):
+            kernel, bias = arrays
+            convolution = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3)
+            convolution.weight.data = kernel.permute(3, 2, 0, 1).contiguous()
+            convolution.bias.data = bias
+            maps += [convolution, nn.ReLU()]
+        elif layer.name.startswith("pool"):
+            maps.append(nn.MaxPool2d(2))
         elif arrays:
-            one = nn.Linear(*arrays[0].shape)
-            one.weight.data = arrays[0].T.contiguous()
-            layers += [one, nn.Tanh()]
-        if arrays:
-            one.bias.data = arrays[1]
-    first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
-    maps = nn.Sequential(*layers[:first]).to(memory_format=torch.channels_last)
-    dense = nn.Sequential(*layers[first:-1], nn.Softmax(dim=1))
+            kernel, bias = arrays
+            linear = nn.Linear(*kernel.shape)
+            linear.weight.data = kernel.T.contiguous()
+            linear.bias.data = bias
+            dense += [linear, nn.Tanh()]
+    dense[-1] = nn.Softmax(dim=1)
+    return (
+        nn.Sequential(*maps).to(memory_format=torch.channels_last),
+        nn.Sequential(*dense),
+    )
+
+
+def make_pytorch_prediction(model, precision):
+    """Return a function from uint8 images to probabilities, in one pass of PyTorch."""
+    import torch
+
+    maps, dense = make_pytorch_network(model)
 
     @torch.inference_mode()
     def predict(images):
@@ -75,8 +100,9 @@ def in_pytorch(model, precision):
         for start in range(0, len(images), 64):
             batch = torch.from_numpy(images[start : start + 64]).permute(0, 3, 1, 2)
             with torch.autocast("cpu", getattr(torch, precision), enabled=precision != "float32"):
-                found = dense(maps(batch / 255).permute(0, 2, 3, 1).flatten(1))
-            parts.append(found.float().numpy())
+                features = maps(batch / 255).permute(0, 2, 3, 1).flatten(1)
+                probabilities = dense(features)
+            parts.append(probabilities.float().numpy())
         return np.concatenate(parts)
 
     return predict
@@ -84,52 +110,48 @@ def in_pytorch(model, precision):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=1000, help="images")
-    parser.add_argument("--data", help="HDF5 file in Galaxy10's layout, instead of simulated ones")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--n", type=int, default=1000, help="number of images")
+    parser.add_argument("--data", help="HDF5 file in Galaxy10's layout; default: simulated images")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
     arguments = parser.parse_args()
-    if arguments.data:
-        images, labels, _ = load_data(arguments.data)
-        images = images[split(labels).test[: arguments.n]]
-    else:
-        images, _ = simulate_galaxy10(arguments.n, 11)
-    files = [encoded(image) for image in images]
-    model = load_pretrained().load_model(precision="auto")
+    images = load_images(arguments.data, arguments.n)
+    files = [encode(image) for image in images]
+    precision = choose_precision("auto")
+    model = load_pretrained().load_model(precision=precision)
     predict_proba(model, images[:64])
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source.parquet"
-        columns = {"id": np.arange(len(files)), "image": pa.array(files, pa.binary())}
-        pq.write_table(pa.table(columns), source)
-        calls = {
-            "survey, averaged where unsure": lambda out: predict_survey(source, out),
+        write_source(source, files)
+        ways = {
+            "survey, averaged if unsure": lambda out: predict_survey(source, out),
             "survey, all eight symmetries": lambda out: predict_survey(source, out, symmetric=True),
             "network alone, one pass": lambda out: predict_proba(model, images),
-            "decoding and cropping alone": lambda out: prepare(files),
+            "only decoding and cropping": lambda out: prepare(files),
         }
         try:
-            other = in_pytorch(model, choose_precision("auto"))
-            apart = abs(other(images) - predict_proba(model, images)).max()
-            print(f"PyTorch's probabilities differ by {apart:.1g} at most")
-            calls["network alone, in PyTorch"] = lambda out: other(images)
+            predict_in_pytorch = make_pytorch_prediction(model, precision)
         except ImportError:
             print("PyTorch is not installed and is left out")
-        limit = matrix_limit(choose_precision("auto"))
-        print(f"limit of a matrix product: {3 * limit() / GFLOP_AN_IMAGE:.0f} images/s, one pass")
-        seconds = {name: [] for name in calls}
+        else:
+            difference = abs(predict_in_pytorch(images) - predict_proba(model, images)).max()
+            print(f"PyTorch's probabilities differ by {difference:.1g} at most")
+            ways["network alone, in PyTorch"] = lambda out: predict_in_pytorch(images)
+        measure_limit = make_matrix_product(precision)
+        limit = 3 * measure_limit() / GFLOP_PER_IMAGE  # A forward pass is a third of a step.
+        print(f"limit of a matrix product: {limit:.0f} images/s, one pass")
+        seconds = {name: [] for name in ways}
         for number in range(arguments.rounds + 1):
-            for name, call in calls.items():
-                begun = time.perf_counter()
-                call(Path(folder) / f"{number}-{len(name)}")
-                if number:  # The first round warms up.
-                    seconds[name].append(time.perf_counter() - begun)
-    print(f"{len(images)} images, precision {choose_precision('auto')}")
-    ratios = {
-        name: [a / b for a, b in zip(next(iter(seconds.values())), each, strict=True)]
-        for name, each in seconds.items()
-    }
-    for name, each in seconds.items():
-        rate = len(images) / statistics.median(each)
-        print(f"{name:32s} {rate:7.0f} images/s  {statistics.median(ratios[name]):5.2f}")
+            for name, way in ways.items():
+                start = time.perf_counter()
+                way(Path(folder) / f"{number}-{len(name)}")
+                if number > 0:  # The first round warms up.
+                    seconds[name].append(time.perf_counter() - start)
+    print(f"{len(images)} images, precision {precision}")
+    default = seconds["survey, averaged if unsure"]
+    for name, measured in seconds.items():
+        rate = len(images) / statistics.median(measured)
+        ratio = statistics.median(a / b for a, b in zip(default, measured, strict=True))
+        print(f"{name:32s} {rate:7.0f} images/s  {ratio:5.2f}")
 
 
 if __name__ == "__main__":

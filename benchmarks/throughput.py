@@ -1,8 +1,8 @@
-"""Training throughput: our recipes, the published way, PyTorch, and the limit of the hardware.
+"""Compare the training throughput of our recipes, the published way and PyTorch with the hardware.
 
-All contenders train the same network on the same noise images in batches of 64, alternating, in
-one process; the table gives medians over the rounds, and ratios within the rounds. PyTorch is to be
-its build for CPUs: the one for CUDA and TensorFlow end a process that loads both optimizers.
+All contenders train the same network on the same noise images in batches of 64, alternating, in one
+process. The table has medians over the rounds, and ratios within the rounds. Use PyTorch's build
+for CPUs: a process that loads the optimizers of both TensorFlow and the build for CUDA ends.
 
     python benchmarks/throughput.py [--rounds 5] [--steps 20]
 """
@@ -14,51 +14,63 @@ import numpy as np
 
 import galclass
 from galclass.network._tensorflow import keras, tf
-from galclass.network.hardware import choose_precision
+from galclass.network.precision import choose_precision
 from galclass.training.session import Session
 
-BATCH = 64
+BATCH_SIZE = 64
 # Multiplications and additions of a forward and a backward pass of the published network.
-GFLOP_AN_IMAGE = 1.69
+GFLOP_PER_IMAGE = 1.69
 
 
-def our_recipe(name, precision, images, labels):
-    """A function that trains some steps as ``galclass.train`` does, augmentation included."""
+def make_recipe_training(name, precision, images, labels):
+    """Return a function that trains some steps as galclass.train does, with augmentation."""
     recipe = galclass.RECIPES[name]
-    parts = galclass.split(labels, "published")
-    network = {"dropout": recipe.dropout, "dense_dropout": recipe.dense_dropout, "l2": recipe.l2}
-    session = Session(recipe, network, 0, precision, parts, images, labels)
+    session = Session(
+        recipe=recipe,
+        network={
+            "dropout": recipe.dropout,
+            "dense_dropout": recipe.dense_dropout,
+            "l2": recipe.l2,
+        },
+        seed=0,
+        precision=precision,
+        parts=galclass.split(labels, "published"),
+        images=images,
+        labels=labels,
+    )
     rng = np.random.default_rng(0)
 
-    def steps(count):
-        for _ in range(count * BATCH // recipe.batch_size):
-            session.step(*session.batch(rng.integers(len(images), size=recipe.batch_size), rng))
+    def train(steps):
+        for _ in range(steps * BATCH_SIZE // recipe.batch_size):
+            indices = rng.integers(len(images), size=recipe.batch_size)
+            session.step(*session.make_batch(indices, rng))
         session.totals.numpy()
 
-    return steps
+    return train
 
 
-def published_way(images, labels):
-    """float32 images in 0-1 and ``model.fit``, without XLA, which is slower on CPUs."""
+def make_published_training(images, labels):
+    """Return a function for float32 images and model.fit, without XLA, which is slower on CPUs."""
     model = keras.Sequential(galclass.build_cnn().layers[1:])
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     scaled = (images / 255).astype(np.float32)
     targets = keras.utils.to_categorical(labels, 10)
 
-    def steps(count):
-        n = count * BATCH
-        model.fit(scaled[:n], targets[:n], batch_size=BATCH, epochs=1, verbose=0)
+    def train(steps):
+        n = steps * BATCH_SIZE
+        model.fit(scaled[:n], targets[:n], batch_size=BATCH_SIZE, epochs=1, verbose=0)
 
-    return steps
+    return train
 
 
-def in_pytorch(precision, images, labels):
-    """The same network in PyTorch, channels last; under ``autocast`` where it is not float32."""
+def make_pytorch_training(precision, images, labels):
+    """Return a function for PyTorch, channels last, with autocast unless it is float32."""
     import torch
     from torch import nn
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    layers, channels = [], 3
+    layers = []
+    channels = 3
     for block in ((64, 64), (128,), (256,)):
         for width in block:
             layers += [nn.Conv2d(channels, width, 3), nn.ReLU()]
@@ -71,24 +83,25 @@ def in_pytorch(precision, images, labels):
     optimizer = torch.optim.Adam(model.parameters())
     inputs = torch.from_numpy(images).permute(0, 3, 1, 2)
     classes = torch.from_numpy(labels.astype(np.int64))
+    autocast = torch.autocast(device, getattr(torch, precision), enabled=precision != "float32")
 
-    def steps(count):
-        half = torch.autocast(device, getattr(torch, precision), enabled=precision != "float32")
-        for k in range(count):
-            batch = slice(k * BATCH % 1024, k * BATCH % 1024 + BATCH)
-            with half:
+    def train(steps):
+        for step in range(steps):
+            start = step * BATCH_SIZE % 1024
+            batch = slice(start, start + BATCH_SIZE)
+            with autocast:
                 logits = model(inputs[batch].to(device) / 255)
             loss = nn.functional.cross_entropy(logits.float(), classes[batch].to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        loss.item()  # Waits for the GPU.
+        loss.item()  # It waits for the GPU.
 
-    return steps
+    return train
 
 
-def matrix_limit(precision):
-    """GFLOP/s of a 4096 x 4096 matrix product."""
+def make_matrix_product(precision):
+    """Return a function that measures the GFLOP/s of a 4096 x 4096 matrix product."""
     matrix = tf.cast(tf.random.stateless_normal((4096, 4096), (0, 0)), precision)
     product = tf.function(lambda a: tf.matmul(a, a))
     product(matrix)
@@ -103,44 +116,58 @@ def matrix_limit(precision):
     return measure
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=20)
-    arguments = parser.parse_args()
-    rng = np.random.default_rng(0)
-    n = max(2048, arguments.steps * BATCH)
-    images = rng.integers(0, 256, (n, 69, 69, 3), dtype=np.uint8)
-    labels = rng.integers(0, 10, n).astype(np.uint8)
-    auto = choose_precision("auto")
+def make_contenders(precision, images, labels):
+    """Return the training functions by name; the first one is the published way."""
     contenders = {
-        "published way (float32 arrays, model.fit)": published_way(images, labels),
-        "galclass, published recipe, float32": our_recipe("published", "float32", images, labels),
-        f"galclass, published recipe, {auto} (auto)": our_recipe("published", auto, images, labels),
-        f"galclass, default recipe, {auto} (auto)": our_recipe("default", auto, images, labels),
+        "published way (float32 arrays, model.fit)": make_published_training(images, labels)
     }
+    for recipe, each in (
+        ("published", "float32"),
+        ("published", precision),
+        ("default", precision),
+    ):
+        name = f"galclass, {recipe} recipe, {each}"
+        contenders[name] = make_recipe_training(recipe, each, images, labels)
     try:
-        for precision in dict.fromkeys(("float32", auto)):
-            contenders[f"PyTorch, {precision}"] = in_pytorch(precision, images, labels)
+        for each in dict.fromkeys(("float32", precision)):
+            contenders[f"PyTorch, {each}"] = make_pytorch_training(each, images, labels)
     except ImportError:
         print("PyTorch is not installed and is left out\n")
-    limit = matrix_limit(auto)
-    for steps in contenders.values():
-        steps(3)
-    speeds, limits = {name: [] for name in contenders}, []
+    return contenders
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each contender")
+    parser.add_argument("--steps", type=int, default=20, help="steps per measurement")
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    n = max(2048, arguments.steps * BATCH_SIZE)
+    images = rng.integers(0, 256, (n, 69, 69, 3), dtype=np.uint8)
+    labels = rng.integers(0, 10, n).astype(np.uint8)
+    precision = choose_precision("auto")
+    contenders = make_contenders(precision, images, labels)
+    measure_limit = make_matrix_product(precision)
+    for train in contenders.values():
+        train(3)
+    speeds = {name: [] for name in contenders}
+    limits = []
     for _ in range(arguments.rounds):
-        for name, steps in contenders.items():
+        for name, train in contenders.items():
             start = time.perf_counter()
-            steps(arguments.steps)
-            speeds[name].append(arguments.steps * BATCH / (time.perf_counter() - start))
-        limits.append(limit())
-    first = np.array(next(iter(speeds.values())))
+            train(arguments.steps)
+            seconds = time.perf_counter() - start
+            speeds[name].append(arguments.steps * BATCH_SIZE / seconds)
+        limits.append(measure_limit())
+    published = np.array(next(iter(speeds.values())))
     print(f"| {arguments.rounds} rounds | images/s | times the published way | of the limit |")
     print("|---|---|---|---|")
-    for name, found in speeds.items():
-        share = np.median(np.array(found) * GFLOP_AN_IMAGE / limits)
-        print(f"| {name} | {np.median(found):.0f} | {np.median(found / first):.2f} | {share:.0%} |")
-    print(f"\nlimit: {np.median(limits):.0f} GFLOP/s, a 4096 x 4096 matrix product in {auto}")
+    for name, measured in speeds.items():
+        ratio = np.median(np.array(measured) / published)
+        of_limit = np.median(np.array(measured) * GFLOP_PER_IMAGE / limits)
+        print(f"| {name} | {np.median(measured):.0f} | {ratio:.2f} | {of_limit:.0%} |")
+    limit = np.median(limits)
+    print(f"\nlimit: {limit:.0f} GFLOP/s, a 4096 x 4096 matrix product in {precision}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The page as a Space of Hugging Face: with requirements.txt, whose only line is galclass[page].
+"""The page as a Space of Hugging Face; the only line of its requirements.txt is galclass[page].
 
-A network of your own comes along as its run folder: ``open_page("runs/mine")``.
+To use your own network, add its run folder: ``open_page("runs/mine")``.
 """
 
 from galclass.page import open_page

@@ -1,13 +1,14 @@
-"""The pages that ``make docs`` builds: the repository's texts, the notebook and the docstrings."""
+"""Settings of Sphinx for the pages that ``make docs`` builds."""
 
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import galclass
 
 ROOT = Path(__file__).parent.parent
-# Repository files that are pages here; links to other files lead to the repository.
+# Files of the repository that are pages; links to other files lead to the repository.
 PAGES = {
     "README.md": "index.md",
     "data/README.md": "data.md",
@@ -22,7 +23,7 @@ author = "The galclass developers"
 version = release = galclass.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb"]
 exclude_patterns = ["_build"]
-nb_execution_mode = "off"  # It is shown as ``make demo`` executed it.
+nb_execution_mode = "off"  # The page shows the notebook that ``make demo`` executed.
 nitpicky = True
 
 html_theme = "furo"
@@ -32,7 +33,7 @@ html_css_files = ["galclass.css"]
 html_copy_source = False
 html_show_copyright = False
 
-# The docstrings have the types, together with shapes and units.
+# The docstrings give the types, with shapes and units.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autosummary_generate = False
@@ -42,49 +43,56 @@ toc_object_entries_show_parents = "hide"
 
 
 def include_repository_file(app, docname, source):
-    """Replace the line ``{include ../NAME}`` by that file, with links that hold from here."""
+    """Replace a line ``{include ../NAME}`` by that file, with links that work from this folder."""
 
-    def included(found):
-        path = ROOT / found[1]
+    def include(match):
+        path = ROOT / match[1]
         app.env.note_dependency(str(path))
+        text = path.read_text(encoding="utf-8")
+        return re.sub(r"(!?\[[^\]]*\])\(([^)\s]+)\)", partial(resolve_link, path.parent), text)
 
-        def resolved(link):
-            image, target = link.groups()
-            if re.match(r"https?:|#", target):
-                return link[0]
-            name = (path.parent / target).relative_to(ROOT).as_posix()
-            if name.startswith("docs/"):
-                return f"{image}({name.removeprefix('docs/')})"
-            if image.startswith("!"):
-                return f"{image}(../{name})"
-            return f"{image}({PAGES.get(name, REPOSITORY + name)})"
+    source[0] = re.sub(r"^\{include \.\./(\S+)\}$", include, source[0], flags=re.M)
 
-        return re.sub(r"(!?\[[^\]]*\])\(([^)\s]+)\)", resolved, path.read_text(encoding="utf-8"))
 
-    source[0] = re.sub(r"^\{include \.\./(\S+)\}$", included, source[0], flags=re.M)
+def resolve_link(folder, match):
+    """Return a link or an image of a file in `folder` as it works from this folder."""
+    text, target = match.groups()
+    if re.match(r"https?:|#", target):
+        return match[0]
+    name = (folder / target).relative_to(ROOT).as_posix()
+    if name.startswith("docs/"):
+        target = name.removeprefix("docs/")
+    elif text.startswith("!"):
+        target = f"../{name}"
+    else:
+        target = PAGES.get(name, REPOSITORY + name)
+    return f"{text}({target})"
 
 
 def find_documented_name(app, env, node, contnode):
-    """Resolve a docstring's reference by its last name, wherever that is documented."""
+    """Resolve a reference in a docstring by its last name, wherever that is documented."""
     if node.get("refdomain") != "py":
         return None
-    domain, last = env.get_domain("py"), node["reftarget"].rpartition(".")[2]
-    for name in sorted((name for name in domain.objects if name.endswith(f".{last}")), key=len):
+    domain = env.get_domain("py")
+    last = node["reftarget"].rpartition(".")[2]
+    names = [name for name in domain.objects if name.endswith(f".{last}")]
+    for name in sorted(names, key=len):
         return domain.resolve_xref(
             env, node["refdoc"], app.builder, node["reftype"], name, node, contnode
         )
     return None
 
 
-def fetch_notebook(app):
-    """Take the demo's notebook, with its outputs, where there is one."""
-    executed = ROOT / "runs" / "demo" / "CNN_galaxies.ipynb"
-    found = executed if executed.exists() else ROOT / executed.name
-    shutil.copyfile(found, Path(app.srcdir) / "notebook.ipynb")
+def copy_notebook(app):
+    """Copy the notebook that ``make demo`` executed, or the one without outputs."""
+    notebook = ROOT / "runs" / "demo.ipynb"
+    if not notebook.exists():
+        notebook = ROOT / "CNN_galaxies.ipynb"
+    shutil.copyfile(notebook, Path(app.srcdir) / "notebook.ipynb")
 
 
 def setup(app):
-    """Connect the functions above."""
-    app.connect("builder-inited", fetch_notebook)
+    """Connect the functions above to the events of Sphinx."""
+    app.connect("builder-inited", copy_notebook)
     app.connect("source-read", include_repository_file)
     app.connect("missing-reference", find_documented_name)

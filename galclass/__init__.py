@@ -1,7 +1,7 @@
 """Galaxy morphology: Galaxy10 SDSS and a small convolutional network, reproducibly.
 
-The public names are loaded when they are first used, so that ``import galclass`` stays
-cheap and does not import TensorFlow.
+The public names are loaded when they are first used, so that ``import galclass`` is fast and does
+not import TensorFlow.
 """
 
 import os

@@ -1,17 +1,18 @@
-"""``galclass ...``: each command is a few lines over the functions of the library."""
+"""The command line: each command is a few lines over the functions of the library.
 
-import inspect
+Commands import what they need when they run, so that ``galclass --help`` is fast.
+"""
+
 import io
 import os
-import re
 import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeAlias
 
 import typer
 from typer import Argument, Option
@@ -19,6 +20,10 @@ from typer import Argument, Option
 import galclass
 
 from .errors import GalclassError, ParameterError
+from .network.options import Precision
+
+if TYPE_CHECKING:
+    from .run import Run
 
 app = typer.Typer(
     help="Classify galaxies by their morphology. Class numbers are 1 to 10, as in figures.",
@@ -27,347 +32,529 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(help="Fetch, simulate or describe galaxies.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+
+TRAIN = "Train and evaluate"
+PREDICT = "Predict"
+DATA = "Data"
+app.add_typer(data_app, name="data", rich_help_panel=DATA)
+
 # Flushed, so that a pipe that is closed early, as by head, ends the command quietly within typer.
 echo = partial(print, flush=True)
 
+RecipeName: TypeAlias = Literal["default", "published", "few", "quick"]
+Protocol: TypeAlias = Literal["stratified", "published"]
 
-def _version(shown: bool) -> None:
-    if shown:
+Out = Annotated[Path, Option("--out", "-o", help="Output folder.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace what exists.")]
+RunFolder = Annotated[Path, Argument(help="A run folder.")]
+Data = Annotated[
+    str,
+    Option(
+        help="simulated, galaxy10, decals, an HDF5 file in the layout of these, a folder with one "
+        "folder of images per class, or a catalogue of image files and labels."
+    ),
+]
+RunData = Annotated[
+    str | None,
+    Option("--data", help="The galaxies of the run. Default: what the run records."),
+]
+ImageColumn = Annotated[str, Option(help="Column of a catalogue with the image files.")]
+LabelColumn = Annotated[str, Option(help="Column of a catalogue with the labels.")]
+Count = Annotated[int, Option("--n", min=1, help="Number of simulated galaxies.")]
+Seed = Annotated[int, Option(min=0, help="Random seed.")]
+Recipe = Annotated[RecipeName, Option(help="How to train the network.")]
+Epochs = Annotated[int | None, Option(min=1, help="Number of epochs. Default: the recipe's.")]
+NetworkPrecision = Annotated[
+    Precision, Option(help="Precision of the network's layers; auto: the fastest.")
+]
+Start = Annotated[
+    str | None, Option(help="Network to start from: simulated, pretrained or a run folder.")
+]
+Network = Annotated[
+    Path | None, Option("--run", help="A run folder. Default: the pretrained network.")
+]
+Crop = Annotated[
+    float | None,
+    Option(help="Fraction of the image to keep. Default: the fraction used in training."),
+]
+Engine = Annotated[Literal["local", "ray"], Option(help="Compute in this process, or on Ray.")]
+Address = Annotated[
+    str | None,
+    Option(help="Address of Ray. Default: RAY_ADDRESS, or Ray is started on this machine."),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
         echo(f"galclass {galclass.__version__}")
         raise typer.Exit
 
 
-RecipeName: TypeAlias = Literal["default", "published", "few", "quick"]
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
-Protocol: TypeAlias = Literal["stratified", "published"]
-IMAGES = (
-    "Image files or directories of them; or Parquet with columns id and image, or HDF5 in "
-    "Galaxy10's layout. Three FITS files are one galaxy: its bands g, r and i, in this order, in "
-    "nanomaggies per SDSS pixel."
-)
-DATA = (
-    "simulated, galaxy10, decals, an HDF5 file in the layout of these, a folder with a folder of "
-    "images for each class, or a catalogue of image files and labels."
-)
-FORMATS = ".ecsv .csv .fits .parquet .xml"
-# Every parameter of the commands once; what follows a colon tells those of one name apart.
-PARAMETERS: dict[str, tuple[Any, Any]] = {
-    "address": (str | None, Option(None, help="Of Ray. Default: RAY_ADDRESS, or started here.")),
-    "beside": (Path | None, Option(None, help="A run on the same galaxies to compare with.")),
-    "catalogue": (Path | None, Option(None, help="Table of image files, or of RA and Dec.")),
-    "crop": (float | None, Option(None, help="Fraction of the field to keep. Default: the run's.")),
-    "data": (str, Option("galaxy10", help=DATA)),
-    "data:run": (str | None, Option(None, help="The run's galaxies. Default: what it records.")),
-    "engine": (Literal["local", "ray"], Option("local", help="In this process, or on Ray.")),
-    "epochs": (int | None, Option(None, min=1, help="Instead of the recipe's.")),
-    "examples": (Literal["run", "simulated"], Option("run", help="Galaxies of the examples.")),
-    "figure": (Path | None, Option(None, help="Figure to write: .png .svg .pdf.")),
-    "folds": (int | None, Option(None, min=2, help="Cross-validate with so many folds instead.")),
-    "image_column": (str, Option("image", help="Of a catalogue: image files.")),
-    "label_column": (str, Option("label", help="Of a catalogue: labels.")),
-    "host": (str | None, Option(None, help="Address to listen on. Default: this machine's own.")),
-    "images": (list[Path], Argument([], help=IMAGES)),
-    "n": (int, Option(4000, min=1, help="Galaxies to simulate.")),
-    "name": (str | None, Option(None, help="A galaxy in SDSS, such as M51.")),
-    "note": (str, Option("", help="On the galaxies, for the model card.")),
-    "notebook": (Path, Option("CNN_galaxies.ipynb", help="The notebook to execute.")),
-    "other": (str | None, Option(None, help="Other labelled galaxies, as --data of train.")),
-    "out": (Path, Option(..., "--out", "-o", help="The folder to make.")),
-    "out:data": (Path, Argument(..., help="HDF5 file to write.")),
-    "out:figures": (Path | None, Option(None, "--out", "-o", help="Folder. Default: RUN/figures.")),
-    "out:table": (Path | None, Option(None, "--out", "-o", help=f"Table to write: {FORMATS}.")),
-    "overwrite": (bool, Option(False, "--overwrite", help="Replace what exists.")),
-    "part_rows": (int, Option(1000, min=1, help="Images in a shard.")),
-    "port": (int | None, Option(None, help="Default: the first free one from 7860.")),
-    "position": (str | None, Option(None, help='A galaxy in SDSS: "RA DEC" in degrees, ICRS.')),
-    "precision": (Precision, Option("auto", help="Of the network's layers; auto: the fastest.")),
-    "purity": (float | None, Option(None, help="Mark samples of this purity, 0 to 1.")),
-    "recipe": (RecipeName, Option("default", help="How the network is trained.")),
-    "resume": (bool, Option(False, "--resume", help="Resume an unfinished run.")),
-    "run": (Path, Argument(..., help="A run folder.")),
-    "run:network": (Path | None, Option(None, help="A run. Default: the pretrained network.")),
-    "seed": (int, Option(0, min=0, help="Seed of everything random.")),
-    "seed:other": (int, Option(1, min=0, help="Of simulated galaxies; not the training's.")),
-    "seeds": (int | None, Option(None, min=1, help="Number of seeds. Default: 5.")),
-    "size": (Literal["page", "column"], Option("page", help="column: of a paper, with PDF.")),
-    "source": (
-        Path,
-        Argument(..., help="A directory of images, a catalogue, Parquet or HDF5."),
-    ),
-    "split": (Protocol, Option("stratified", help="How the test set is chosen.")),
-    "start": (str | None, Option(None, help="simulated, pretrained or a finished run to tune.")),
-    "symmetric": (bool | None, Option(None, help="Average over the eight symmetries.")),
-    "version": (bool, Option(False, "--version", callback=_version, is_eager=True)),
-    "workers": (int | None, Option(None, min=1, help="Of Ray. Default: one a CPU, or a GPU.")),
-}
-
-
-def command(register: Callable[[Any], Any], parameters: str = "") -> Callable[[Any], Any]:
-    """Register a function with typer as a command that has these of the PARAMETERS."""
-
-    def decorate(function: Any) -> Any:
-        kind, chosen = inspect.Parameter.KEYWORD_ONLY, []
-        for key in parameters.split():
-            annotation, option = PARAMETERS[key]
-            name = key.partition(":")[0]
-            chosen.append(inspect.Parameter(name, kind, annotation=annotation, default=option))
-        function.__signature__ = inspect.Signature(chosen)
-        return register(function)
-
-    return decorate
-
-
-@command(app.callback(), "version")
-def _main(**_: Any) -> None:
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
     pass
 
 
-@command(data_app.command("fetch"))
-def data_fetch() -> None:
-    """Find Galaxy10.h5 on this computer, or download it (210 MB) into the cache."""
+@app.command(rich_help_panel=TRAIN)
+def train(
+    out: Out,
+    data: Data = "galaxy10",
+    image_column: ImageColumn = "image",
+    label_column: LabelColumn = "label",
+    n: Count = 4000,
+    recipe: Recipe = "default",
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    split: Annotated[Protocol, Option(help="How to choose the test set.")] = "stratified",
+    precision: NetworkPrecision = "auto",
+    start: Start = None,
+    resume: Annotated[bool, Option("--resume", help="Resume an unfinished run.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the network, evaluate it and plot its figures.
+
+    Example: galclass train --data simulated --recipe quick --out runs/first
+    """
+    dataset = galclass.load_data(data, n=n, image_column=image_column, label_column=label_column)
+    run = galclass.train(
+        *dataset,
+        out=out,
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+        split=split,
+        precision=precision,
+        start=start,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    galclass.evaluate(run, *dataset)
+    galclass.save_figures(run)
+    _print_metrics(run)
+
+
+@app.command(rich_help_panel=TRAIN)
+def evaluate(
+    run: RunFolder,
+    data: RunData = None,
+    image_column: ImageColumn = "image",
+    label_column: LabelColumn = "label",
+    class_mix: Annotated[
+        Literal["galaxy10"] | None,
+        Option(
+            help="Correct the probabilities for the class fractions of the public Galaxy10. "
+            "Default: as in the previous evaluation."
+        ),
+    ] = None,
+) -> None:
+    """Evaluate a run on its test set again.
+
+    Example: galclass evaluate runs/first
+    """
+    from .load import load_run_data
+
+    opened = galclass.load_run(run)
+    dataset = load_run_data(opened, data, image_column=image_column, label_column=label_column)
+    galclass.evaluate(opened, *dataset, class_mix=class_mix)
+    _print_metrics(opened)
+
+
+@app.command(rich_help_panel=TRAIN)
+def figures(
+    run: RunFolder,
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="Output folder. Default: RUN/figures.")
+    ] = None,
+    examples: Annotated[
+        Literal["run", "simulated"],
+        Option(help="Show examples from the run's galaxies or simulated ones."),
+    ] = "run",
+    beside: Annotated[
+        Path | None, Option(help="A run on the same galaxies to compare with.")
+    ] = None,
+    size: Annotated[
+        Literal["page", "column"],
+        Option(help="page: 8 inches, PNG and SVG; column of a paper: 3.5 inches, PNG and PDF."),
+    ] = "page",
+) -> None:
+    """Plot the figures of a run. The data are not needed.
+
+    Example: galclass figures runs/first --size column --out paper
+    """
+    dataset = None
+    if examples == "simulated":
+        dataset = galclass.load_data("simulated", n=400)
+    with galclass.style(size):
+        paths = galclass.save_figures(run, out=out, examples=dataset, beside=beside)
+    echo(*paths, sep="\n")
+
+
+@app.command(rich_help_panel=TRAIN)
+def study(
+    out: Out,
+    data: Data = "galaxy10",
+    image_column: ImageColumn = "image",
+    label_column: LabelColumn = "label",
+    n: Count = 4000,
+    recipe: Recipe = "default",
+    seeds: Annotated[
+        int | None, Option(min=1, help="Number of seeds. Default: 5, without --folds.")
+    ] = None,
+    folds: Annotated[
+        int | None, Option(min=2, help="Cross-validate with this number of folds instead.")
+    ] = None,
+    epochs: Epochs = None,
+    precision: NetworkPrecision = "auto",
+    start: Start = None,
+    engine: Engine = "local",
+    address: Address = None,
+) -> None:
+    """Train a recipe with several seeds or folds. A stopped study resumes.
+
+    Example: galclass study --seeds 5 --out runs/study
+    """
+    from .evaluation.metrics import HEADLINE
+    from .figures.style import save_figure
+    from .studies import load_study
+
+    dataset = galclass.load_data(data, n=n, image_column=image_column, label_column=label_column)
+    summary = galclass.study(
+        *dataset,
+        out=out,
+        recipe=recipe,
+        seeds=seeds,
+        folds=folds,
+        epochs=epochs,
+        precision=precision,
+        start=start,
+        engine=engine,
+        address=address,
+    )
+    save_figure(galclass.plot_history(load_study(out)), out / "study.png")
+    for key, mean in summary["mean"].items():
+        spread = ""
+        if summary["std"][key] is not None:
+            spread = f" ± {summary['std'][key]:.4f}"
+        echo(f"{HEADLINE[key]:43s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")
+    echo(f"{len(summary['seeds'])} runs, {summary['galaxies']:,} test galaxies, {out}")
+
+
+@app.command(rich_help_panel=TRAIN)
+def verify(
+    run: RunFolder,
+    data: RunData = None,
+    image_column: ImageColumn = "image",
+    label_column: LabelColumn = "label",
+) -> None:
+    """Compare a run with its manifest: data, split, weights, history and metrics.
+
+    Example: galclass verify runs/first
+    """
+    differences = galclass.verify(run, data, image_column=image_column, label_column=label_column)
+    echo(*differences, f"{len(differences) or 'no'} differences", sep="\n")
+    raise typer.Exit(bool(differences))
+
+
+Images = Annotated[
+    list[Path] | None,
+    Argument(
+        help="Image files or folders of them; or one catalogue with a column of image files, or "
+        "with RA and Dec; or one HDF5 file in Galaxy10's layout, or Parquet file with columns id "
+        "and image. Three FITS files are one galaxy: its bands g, r and i, in this order, in "
+        "nanomaggies per SDSS pixel.",
+        show_default=False,
+    ),
+]
+TableFile = Annotated[
+    Path | None,
+    Option("--out", "-o", help="Table to write: .ecsv, .csv, .fits, .parquet or .xml."),
+]
+
+
+@app.command(rich_help_panel=PREDICT)
+def predict(
+    images: Images = None,
+    image_column: ImageColumn = "image",
+    position: Annotated[
+        str | None, Option(help='Position of a galaxy in SDSS: "RA DEC" in degrees, ICRS.')
+    ] = None,
+    name: Annotated[str | None, Option(help="Name of a galaxy in SDSS, such as M51.")] = None,
+    run: Network = None,
+    out: TableFile = None,
+    figure: Annotated[Path | None, Option(help="Figure to write: .png, .svg or .pdf.")] = None,
+    purity: Annotated[
+        float | None, Option(help="Mark the galaxies of samples of this purity, 0 to 1.")
+    ] = None,
+    crop: Crop = None,
+    precision: NetworkPrecision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Classify images of galaxies. Tables count classes from 0.
+
+    Example: galclass predict images/ -o classes.ecsv
+    """
+    from .figures.style import check_figure, save_figure
+    from .prediction.table import write_table
+
+    paths = images or []
+    if out is not None:
+        _check_table(out, paths, image_column, overwrite)
+    if figure is not None:
+        check_figure(figure)
+        _check_output(figure, paths, overwrite)
+    given = _choose_images(paths, position, name, listed=figure is not None)
+    table = galclass.predict(
+        given,
+        run=run,
+        purity=purity,
+        image_column=image_column,
+        precision=precision,
+        crop=crop,
+        progress=sys.stderr.isatty(),
+    )
+    if out is not None:
+        write_table(table, out, overwrite=overwrite)
+    if figure is not None:
+        save_figure(galclass.plot_predictions(table, given), figure)
+    for row in table:
+        _print_prediction(row, table.meta["class_names"])
+    raise typer.Exit(all(table["error"]))
+
+
+@app.command(rich_help_panel=PREDICT)
+def survey(
+    source: Annotated[
+        Path,
+        Argument(help="A folder of images, a catalogue of image files, Parquet or HDF5."),
+    ],
+    out: Out,
+    image_column: ImageColumn = "image",
+    run: Network = None,
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Annotated[
+        int | None,
+        Option(min=1, help="Number of Ray workers. Default: one per CPU or GPU."),
+    ] = None,
+    part_rows: Annotated[int, Option(min=1, help="Number of images per shard.")] = 1000,
+    crop: Crop = None,
+    precision: NetworkPrecision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Classify a large source in shards, here or on Ray. A stopped survey resumes.
+
+    Example: galclass survey cutouts.parquet -o classes --engine ray
+    """
+    folder = galclass.predict_survey(
+        source,
+        out,
+        image_column=image_column,
+        run=run,
+        engine=engine,
+        address=address,
+        workers=workers,
+        part_rows=part_rows,
+        crop=crop,
+        precision=precision,
+        overwrite=overwrite,
+        progress=sys.stderr.isatty(),
+    )
+    echo(f"{len(list(folder.glob('part-*'))):,} shards in {folder}")
+
+
+@app.command(rich_help_panel=PREDICT)
+def page(
+    run: Network = None,
+    host: Annotated[
+        str | None, Option(help="Address to listen on. Default: only this machine can connect.")
+    ] = None,
+    port: Annotated[
+        int | None, Option(help="Port to listen on. Default: the first free one from 7860.")
+    ] = None,
+) -> None:
+    """Open a page in the browser that classifies images.
+
+    Example: galclass page --run runs/first
+    """
+    from .page import open_page
+
+    # An orderly exit deletes the uploaded files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as uploads:
+        os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
+        opened = open_page(run, host=host, port=port)
+        echo(f"{opened.local_url}  (Ctrl-C ends it)")
+        opened.block_thread()
+
+
+@data_app.command("fetch")
+def fetch_data() -> None:
+    """Find Galaxy10.h5 on this machine, or download it (210 MB).
+
+    Example: galclass data fetch
+    """
     from .data.galaxy10 import locate_galaxy10
 
     echo(locate_galaxy10())
 
 
-@command(data_app.command("simulate"), "out:data n seed overwrite")
-def data_simulate(out: Path, n: int, seed: int, overwrite: bool) -> None:
-    """Write simulated galaxies to an HDF5 file in Galaxy10's layout."""
-    from .data.dataset import write_data
+@data_app.command("simulate")
+def simulate_data(
+    out: Annotated[Path, Argument(help="HDF5 file to write.")],
+    n: Count = 4000,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write simulated galaxies to an HDF5 file in Galaxy10's layout.
 
-    _check_new(out, overwrite)
+    Example: galclass data simulate galaxies.h5 --n 1000
+    """
+    from .load import write_data
+
+    _check_output(out, [], overwrite)
     write_data(out, galclass.load_data("simulated", n=n, seed=seed))
     echo(f"{n:,} simulated galaxies in {out}")
 
 
-@command(data_app.command("info"), "data image_column label_column n seed")
-def data_info(data: str, **settings: Any) -> None:
-    """Describe galaxies: origin, counts by class, and copies across a split."""
-    from .data.galaxy10 import CLASS_COUNTS
+@data_app.command("info")
+def describe_data(
+    data: Data = "galaxy10",
+    image_column: ImageColumn = "image",
+    label_column: LabelColumn = "label",
+    n: Count = 4000,
+    seed: Seed = 0,
+) -> None:
+    """Describe galaxies: origin, counts by class, and copies across the split.
+
+    Example: galclass data info --data Galaxy10.h5
+    """
+    from .data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
     from .network.symmetry import find_copies
 
-    images, labels, origin = galclass.load_data(data, **settings)
-    public = [f"{count:17,d}" for count in CLASS_COUNTS] if origin.has_galaxy10_classes else None
-    copies, parts = find_copies(images), galclass.split(labels)
-    across = sum(sum(bool(set(g) & set(part.tolist())) for part in parts) > 1 for g in copies)
-    echo(f"{origin}\nsha256 {origin.sha256}\nclass  {'name':30s} galaxies", end="")
-    echo("  public Galaxy10" if public else "")
-    for c, name in enumerate(origin.class_names):
-        count = f"{c + 1:5d}  {name:30s} {(labels == c).sum():8,d}"
-        echo(count, public[c] if public else "", sep="")
+    images, labels, origin = galclass.load_data(
+        data, n=n, seed=seed, image_column=image_column, label_column=label_column
+    )
+    has_public_classes = origin.class_names == CLASS_NAMES
+    echo(origin)
+    echo(f"sha256 {origin.sha256}")
+    header = f"{'class':34s} galaxies"
+    if has_public_classes:
+        header += "  public Galaxy10"
+    echo(header)
+    for c in range(len(origin.class_names)):
+        line = f"{_class_label(c, origin.class_names):34s} {(labels == c).sum():8,d}"
+        if has_public_classes:
+            line += f"{CLASS_COUNTS[c]:17,d}"
+        echo(line)
+    parts = galclass.split(labels)
     echo(f"split 70/15/15: {' / '.join(f'{len(part):,}' for part in parts)}")
+    copies = find_copies(images)
+    across = 0
+    for group in copies:
+        parts_with_copies = [part for part in parts if set(group) & set(part.tolist())]
+        across += len(parts_with_copies) > 1
     echo(f"groups of copies, also under a symmetry: {len(copies)}; across the split: {across}")
 
 
-@command(
-    app.command(),
-    "out data image_column label_column recipe epochs seed n split precision start resume "
-    "overwrite",
-)
-def train(data: str, **settings: Any) -> None:
-    """Train the network, evaluate it on its test set and plot its figures."""
-    dataset = _load(data, settings)
-    run = galclass.train(*dataset, **settings)
-    galclass.evaluate(run, *dataset)
-    galclass.save_figures(run)
-    _print_metrics(run.path)
-
-
-@command(
-    app.command(),
-    "out data image_column label_column recipe seeds folds epochs n precision start engine address",
-)
-def study(out: Path, data: str, **settings: Any) -> None:
-    """Train a recipe with several seeds or folds; a stopped study resumes."""
-    from .figures.results import plot_doubtful_labels
-    from .figures.style import save_figure
-    from .prediction.table import write_table
-    from .studies import doubtful_labels, load_study
-
-    dataset = _load(data, settings)
-    summary = galclass.study(*dataset, out=out, **settings)
-    save_figure(galclass.plot_history(load_study(out)), out / "study.png")
-    unknown = (None,) if dataset.origin.kind == "simulated" else (None, "simulated")
-    if settings["folds"] and settings["start"] in unknown:
-        table = doubtful_labels(out)
-        write_table(table, out / "doubtful.ecsv", overwrite=True)
-        save_figure(plot_doubtful_labels(table, *dataset[::2]), out / "doubtful.png")
-    for key, mean in summary["mean"].items():
-        spread = "" if summary["std"][key] is None else f" ± {summary['std'][key]:.4f}"
-        echo(f"{key:20s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")
-    echo(f"{len(summary['seeds'])} runs, {summary['galaxies']:,} test galaxies, {out}")
-
-
-@command(app.command(), "run data:run image_column label_column symmetric other n seed:other")
-def evaluate(
-    run: Path, data: str | None, symmetric: bool | None, other: str | None, **settings: Any
-) -> None:
-    """Evaluate a run on its own test set again, or on other labelled galaxies."""
-    if other is None:
-        columns = {key: value for key, value in settings.items() if key.endswith("column")}
-        own = galclass.load_run(run).load_data(data, **columns)
-        metrics = galclass.evaluate(run, *own, symmetric=symmetric)
-        echo(own.origin, f"test {_headline(metrics)}", sep="\n")
-        return
-    name = re.sub(r"[^\w.-]+", "_", Path(other).stem)
-    name = f"simulated-{settings['seed']}" if other == "simulated" else name
-    dataset = galclass.load_data(other, **settings)
-    metrics = galclass.evaluate(run, *dataset, symmetric=symmetric, other=name)
-    echo(dataset.origin, _headline(metrics), f"in {run / 'others' / name}.json", sep="\n")
-
-
-@command(app.command(), "run data:run image_column label_column")
-def verify(run: Path, data: str | None, **columns: str) -> None:
-    """Check a run against its manifest: data, split, weights, history and metrics."""
-    differences = galclass.verify(run, data, **columns)
-    echo(*differences, f"{len(differences) or 'no'} differences", sep="\n")
-    raise typer.Exit(bool(differences))
-
-
-@command(
-    app.command(),
-    "images catalogue image_column position name run:network out:table figure purity crop "
-    "precision overwrite",
-)
-def predict(out: Path | None, figure: Path | None, overwrite: bool, **settings: Any) -> None:
-    """Classify images of galaxies; tables count their classes from 0."""
-    from .data.labelled import read_catalogue
-    from .figures.style import check_figure, save_figure
-    from .prediction.catalogue import check_writable
-    from .prediction.table import check_table, write_table
-
-    images, catalogue, position, name = (
-        settings.pop(key) for key in ("images", "catalogue", "position", "name")
-    )
-    for path in filter(None, (out, figure)):
-        _check_new(path, overwrite, outside=images)
-    if out:
-        check_table(out, overwrite=overwrite)
-    if figure:
-        check_figure(figure)
-    if sum(map(bool, (images, catalogue, position, name))) != 1:
-        raise ParameterError("give either images, --catalogue, --position or --name")
-    if catalogue:
-        if figure:
-            raise ParameterError("--figure shows images that are given as such, not --catalogue")
-        given, settings["folder"] = read_catalogue(catalogue), catalogue.parent
-        if out:
-            check_writable(given, out.suffix)
-    else:
-        given = _given(images, position, name, listed=figure is not None)
-    table = galclass.predict(given, progress=sys.stderr.isatty(), **settings)
-    if out:
-        write_table(table, out, overwrite=overwrite)
-    if figure:
-        save_figure(galclass.plot_predictions(table, given, crop=settings["crop"]), figure)
-    for row in table:
-        if row["error"]:
-            print(f"{row['source']}: {row['error']}", file=sys.stderr)
-        else:
-            number, share = row["class"] + 1, 100 * row["probability"]
-            mark = ", selected" if settings["purity"] and row["selected"] else ""
-            echo(f"{row['source']}: {number} {row['class_name']}, {share:.1f} %{mark}")
-    raise typer.Exit(int(all(table["error"])))
-
-
-@command(
-    app.command(),
-    "source out image_column run:network engine address workers part_rows crop precision overwrite",
-)
-def survey(source: Path, out: Path, **settings: Any) -> None:
-    """Classify a large source in shards, here or on Ray; a stopped survey resumes."""
-    folder = galclass.predict_survey(source, out, progress=sys.stderr.isatty(), **settings)
-    echo(f"{len(list(folder.glob('part-*'))):,} shards in {folder}")
-
-
-@command(app.command(), "run data:run image_column label_column out note")
-def pack(run: Path, data: str | None, out: Path, note: str, **columns: str) -> None:
-    """Copy a run with small weights, corrected for the public file's mix of classes."""
-    from .evaluation.pack import pack
-
-    images, labels, _ = galclass.load_run(run).load_data(data, **columns)
-    _print_metrics(pack(run, images, labels, out=out, note=note).path)
-
-
-@command(app.command(), "run out:figures examples beside size")
-def figures(run: Path, examples: str, **settings: Any) -> None:
-    """Plot the figures of a run, from its folder alone."""
-    shown = galclass.load_data("simulated", n=400) if examples == "simulated" else None
-    echo(*galclass.save_figures(run, examples=shown, **settings), sep="\n")
-
-
-@command(app.command(), "out data n recipe epochs seed notebook resume overwrite")
-def notebook(notebook: Path, out: Path, resume: bool, overwrite: bool, **parameters: Any) -> None:
-    """Execute the notebook into a run folder, with its HTML."""
-    from .notebook import execute
-
-    execute(notebook, out, parameters=parameters, resume=resume, overwrite=overwrite)
-    _print_metrics(out)
-
-
-@command(app.command(), "run:network host port")
-def page(**settings: Any) -> None:
-    """Open a page in the browser to drop images of galaxies on."""
-    from .page import open_page
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that uploads are deleted then, too.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as uploads:
-        os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
-        page = open_page(**settings)
-        echo(f"{page.local_url}  (Ctrl-C ends it)")
-        page.block_thread()
-
-
-def _load(data: str, settings: dict[str, Any]) -> Any:
-    """Load the galaxies of a command, whose settings for it are taken out of the others."""
-    own = {key: settings.pop(key) for key in ("n", "image_column", "label_column")}
-    return galclass.load_data(data, **own)
-
-
-def _given(images: list[Path], position: str | None, name: str | None, *, listed: bool) -> Any:
-    """What ``galclass predict`` is to classify, as ``galclass.predict`` takes it."""
-    from .data.images import FITS_SUFFIXES, list_images
-    from .prediction.sources import is_source
-
+def _choose_images(
+    paths: list[Path], position: str | None, name: str | None, *, listed: bool
+) -> Any:
+    """Return what ``galclass predict`` was given, as a list if that is needed."""
+    if sum(bool(given) for given in (paths, position, name)) != 1:
+        raise ParameterError("expected either images, --position or --name")
+    if position is not None:
+        return [galclass.sdss_cutout(*_parse_position(position))]
     if name is not None:
         return [galclass.sdss_cutout(name)]
-    if position is not None:
-        try:
-            ra, dec = map(float, position.replace(",", " ").split())
-        except ValueError:
-            raise ParameterError(f'position {position!r}, expected "RA DEC" in degrees') from None
-        return [galclass.sdss_cutout(ra, dec)]
-    if len(images) == 1 and not listed:
-        return images[0]
-    if any(is_source(path) and not path.is_dir() for path in images):
-        raise ParameterError("expected one Parquet or HDF5 file by itself, without --figure")
-    if len(images) == 3 and all(path.name.lower().endswith(FITS_SUFFIXES) for path in images):
-        return [tuple(images)]
-    return [one for path in images for one in list_images(path)]
+    if len(paths) == 1 and not listed:
+        return paths[0]
+    return _list_images(paths)
 
 
-def _check_new(path: Path, overwrite: bool, outside: Iterable[Path] = ()) -> None:
-    """Refuse an output that exists, or that would lie in a directory of images."""
+def _parse_position(position: str) -> tuple[float, float]:
+    """Return right ascension and declination in degrees."""
+    try:
+        ra, dec = position.replace(",", " ").split()
+        return float(ra), float(dec)
+    except ValueError:
+        raise ParameterError(f'position {position!r}, expected "RA DEC" in degrees') from None
+
+
+def _list_images(paths: list[Path]) -> list[Any]:
+    """Return the images in files and folders; three FITS files are the bands of one galaxy."""
+    from .images.catalogue import is_catalogue
+    from .images.fits import is_fits
+    from .images.prepare import list_images
+    from .prediction.source import HDF5_SUFFIXES
+
+    if len(paths) == 3 and all(is_fits(path) for path in paths):
+        return [tuple(paths)]
+    for path in paths:
+        if is_catalogue(path) or path.suffix.lower() in HDF5_SUFFIXES:
+            raise ParameterError(
+                f"{path.name} with other images or --figure, expected image files only; give a "
+                "catalogue, Parquet or HDF5 file by itself"
+            )
+    return [image for path in paths for image in list_images(path)]
+
+
+def _check_table(path: Path, images: list[Path], image_column: str, overwrite: bool) -> None:
+    """Refuse an output table that cannot be written, or that cannot hold a catalogue."""
+    from .prediction.source import open_source
+    from .prediction.table import check_columns, check_table
+
+    _check_output(path, images, overwrite)
+    check_table(path, overwrite=overwrite)
+    if len(images) == 1:
+        catalogue = open_source(images[0], image_column=image_column).catalogue
+        if catalogue is not None:
+            check_columns(catalogue, path.suffix.lower())
+
+
+def _check_output(path: Path, images: list[Path], overwrite: bool) -> None:
+    """Refuse an output file that exists, or that would be in a folder of images."""
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another name or give --overwrite")
-    for folder in outside:
+    for folder in images:
         if folder.is_dir() and folder.resolve() in path.resolve().parents:
-            raise ParameterError(f"{path} would lie in {folder}, which is read; choose another")
+            raise ParameterError(
+                f"{path} would be in {folder}, which is read; choose another folder"
+            )
 
 
-def _print_metrics(path: Path) -> None:
-    run = galclass.load_run(path)
-    echo(*run.summary().pformat(max_lines=-1, max_width=-1), run.origin, sep="\n")
-    echo(f"test {_headline(run.metrics)}\nrun folder: {path}")
+def _print_prediction(row: Any, class_names: Sequence[str]) -> None:
+    """Print the class of an image, or the error to standard error."""
+    if row["error"]:
+        print(f"{row['source']}: {row['error']}", file=sys.stderr)
+        return
+    label = _class_label(row["class"], class_names)
+    line = f"{row['source']}: {label}, {100 * row['probability']:.1f} %"
+    if "selected" in row.colnames and row["selected"]:
+        line += ", selected"
+    echo(line)
 
 
-def _headline(metrics: dict[str, Any]) -> str:
+def _class_label(c: int, class_names: Sequence[str]) -> str:
+    """Return the number and the name of a class, as in figures."""
+    from .labels import class_label
+
+    return class_label(c, class_names).replace("\n", " ")
+
+
+def _print_metrics(run: "Run") -> None:
+    """Print the metrics of a run, the origin of its galaxies, and its folder."""
+    metrics = run.metrics
     low, high = metrics["accuracy_interval"]
-    return (
-        f"accuracy {100 * metrics['accuracy']:.2f} % (95 % interval {100 * low:.1f} to "
-        f"{100 * high:.1f}), balanced accuracy {100 * metrics['balanced_accuracy']:.2f} %, "
-        f"macro-F1 {100 * metrics['macro_f1']:.2f} %, {metrics['galaxies']:,} galaxies"
+    echo(*galclass.summary(run).pformat(max_lines=-1, max_width=-1), sep="\n")
+    echo(run.origin)
+    echo(
+        f"test accuracy {100 * metrics['accuracy']:.1f} % (95 % interval {100 * low:.1f} to "
+        f"{100 * high:.1f} %), run folder {run.path}"
     )
 
 

@@ -2,7 +2,7 @@
 
 
 class GalclassError(Exception):
-    """Any error that galclass raises itself."""
+    """Base class of all errors that galclass raises itself."""
 
 
 class DataError(GalclassError, ValueError):
@@ -14,11 +14,11 @@ class ParameterError(GalclassError, ValueError):
 
 
 class RunError(GalclassError, RuntimeError):
-    """A run or an output is missing, unfinished, damaged, already exists or cannot be written."""
+    """A run or output is missing, unfinished or damaged, already exists, or cannot be written."""
 
 
 class DownloadError(GalclassError, OSError):
-    """A file, a cutout or a position could not be fetched."""
+    """A file, a cutout or a position could not be downloaded."""
 
 
 class MissingPackageError(GalclassError, ImportError):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whatever is in them."""
+"""Write files completely or not at all, lock folders, and compute hashes."""
 
 import contextlib
 import errno
@@ -9,7 +9,8 @@ import re
 import secrets
 import sys
 import tempfile
-import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,18 +23,20 @@ from .errors import RunError
 
 PathLike: TypeAlias = str | os.PathLike[str]
 LOCK = ".lock"
+# What json, zipfile, zlib and numpy raise for damaged files.
+DAMAGE = (OSError, ValueError, EOFError, KeyError, RecursionError, zipfile.BadZipFile, zlib.error)
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path next to `path`, which takes its place when the block ends well.
+    """Give a temporary path, which replaces `path` if the block ends without an error.
 
     Raises
     ------
     RunError
         The disk is full, or the folder cannot be written.
     """
-    # Processes in different containers can share a folder and have the same number.
+    # A random part, because processes in two containers may share a folder and a process number.
     temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,26 +45,30 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # What failed before is to be reported.
+        with contextlib.suppress(OSError):  # The first error is the one to report.
             temporary.unlink()
         if not isinstance(error, OSError):
             raise
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else (error.strerror or str(error))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = "the disk is full"
+        else:
+            reason = error.strerror or str(error)
         raise RunError(f"cannot write {path}: {reason}. Free or unlock it and try again") from error
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder; the system ends the lock of one that was killed.
+    """Keep other processes out of a folder.
+
+    The operating system releases the lock of a process that was killed.
 
     Raises
     ------
     RunError
-        Another process is at work there, or the folder cannot be made or written.
+        Another process is writing there, or the folder cannot be created or written.
     """
     if os.path.lexists(folder) and not folder.is_dir():
-        raise RunError(f"{folder} is no folder, expected a new one or a run; choose another name")
+        raise RunError(f"{folder} is a file; choose another output folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / LOCK)
@@ -75,32 +82,35 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: who has opened it before then sees that it is gone. Not on Windows.
+        # Removed before the release, so that a process that has opened it sees that it is gone.
+        # Windows does not allow this.
         with contextlib.suppress(OSError):
             (folder / LOCK).unlink()
         lock.release()
 
 
-def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
-    """Delete the temporary files that a killed process left in a folder.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        May be missing.
-    older_than : float, default 0
-        Age in seconds, for folders that other processes may be writing to now.
-    """
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files that a killed process left in a folder, which may be missing."""
     for path in folder.glob(".*"):
         if re.match(r"\.\d+-[0-9a-f]{8}\.tmp", path.name):
-            with contextlib.suppress(FileNotFoundError):  # Another process may be faster.
-                if time.time() - path.stat().st_mtime >= older_than:
-                    path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def read_json(path: Path, *, hint: str) -> dict[str, Any]:
-    """Read a JSON object, or raise a RunError that says which command makes it (`hint`)."""
-    with _reading(path, hint):
+    """Read a JSON object.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    hint : str
+        The command that makes the file, for the error message.
+
+    Raises
+    ------
+    RunError
+        The file is missing or damaged.
+    """
+    with _explained(path, hint):
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"a {type(content).__name__}, expected a JSON object")
@@ -114,30 +124,30 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_npz(path: Path, *names: str, hint: str) -> dict[str, NDArray[Any]]:
-    """Read named arrays, or raise a RunError that says which command makes them (`hint`)."""
-    # Opened here, since NumPy leaves the file of a damaged archive open.
+    """Read named arrays; by default all of them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    *names : str
+    hint : str
+        The command that makes the file, for the error message.
+
+    Raises
+    ------
+    RunError
+        The file is missing or damaged, or lacks an array.
+    """
     with (
-        _reading(path, hint),
-        open(path, "rb") as file,
+        _explained(path, hint),
+        open(path, "rb") as file,  # NumPy would leave a damaged file open.
         np.load(file, allow_pickle=False) as arrays,
     ):
-        # Ours are not compressed: what would grow is not one of them.
+        # Files of galclass are not compressed; one that grows is from somebody else.
         size = sum(member.file_size for member in arrays.zip.infolist())
         if size > path.stat().st_size:
             raise ValueError(f"{size:,} bytes in a file of {path.stat().st_size:,}")
         return {name: arrays[name] for name in names or arrays.files}
-
-
-@contextlib.contextmanager
-def _reading(path: Path, hint: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise RunError(f"no {path.name} in {path.parent}; make it with: {hint}") from None
-    except Exception as error:  # json, zipfile, zlib and numpy each raise their own kinds
-        raise RunError(
-            f"{path} cannot be read or is damaged: {error}; make it with: {hint}"
-        ) from error
 
 
 def write_npz(path: Path, **arrays: ArrayLike) -> None:
@@ -146,17 +156,30 @@ def write_npz(path: Path, **arrays: ArrayLike) -> None:
         np.savez(file, **{name: np.asarray(values) for name, values in arrays.items()})
 
 
+@contextlib.contextmanager
+def _explained(path: Path, hint: str) -> Iterator[None]:
+    """Turn the errors of reading a file into a RunError with a hint."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise RunError(f"no {path.name} in {path.parent}; make it with: {hint}") from None
+    except DAMAGE as error:
+        raise RunError(
+            f"{path} cannot be read or is damaged: {error}; make it with: {hint}"
+        ) from error
+
+
 def sha256_of_file(path: PathLike) -> str:
-    """Hexadecimal sha256 of a file, read in pieces."""
+    """Return the hexadecimal sha256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+        while part := file.read(1 << 20):
+            digest.update(part)
     return digest.hexdigest()
 
 
 def sha256_of_arrays(*arrays: NDArray[Any]) -> str:
-    """Hexadecimal sha256 of the bytes of arrays, one after the other."""
+    """Return the hexadecimal sha256 of the bytes of arrays, one after the other."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array))
@@ -165,20 +188,20 @@ def sha256_of_arrays(*arrays: NDArray[Any]) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what libraries in C++ write to standard error, unless the block fails."""
+    """Suppress what C++ libraries write to standard error, unless the block raises an error."""
     try:
         sys.stderr.flush()
         stderr = os.dup(2)
     except (AttributeError, OSError, ValueError):
-        yield  # There is no standard error, as in some windowed programs.
+        yield  # Some programs with windows have no standard error.
         return
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
         try:
             yield
         except BaseException:
-            notes.seek(0)
-            os.write(stderr, notes.read())
+            messages.seek(0)
+            os.write(stderr, messages.read())
             raise
         finally:
             os.dup2(stderr, 2)

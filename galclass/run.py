@@ -1,69 +1,75 @@
-"""The run folder: what training and evaluation leave behind, read and written whole.
+"""The run folder: the files that training and evaluation write.
 
+``manifest.json``     recipe, seed, origin of the galaxies, split, versions, precision, times
+``history.csv``       one row per epoch
+``model.keras``       the weights
+``seen.npz``          hashes of all images that the network was trained and validated on
+``checkpoint/``       the state of an unfinished training
 ``README.md``         the model card
-``manifest.json``     recipe, seed, origin of the galaxies, split, versions, precision, wall time
-``history.csv``       a row an epoch
-``model.keras``       weights of the best validation epoch
-``last.keras``        weights of the last epoch
-``checkpoint/``       what resuming needs, while training is unfinished
-``examples.npz``      a few training images, for the figures
-``seen.npz``          hashes of the images that it, or what it started from, was trained with
-``usual.npz``         what :func:`galclass.network.unusual.rank_unusual` needs of them
-``predictions.npz``   test indices, true labels, probabilities
-``validation.npz``    the same of the validation galaxies
-``metrics.json``      what they amount to, and the calibration of the probabilities
-``mistakes.npz``      the images that are misclassified with the most confidence
-``figures/``          what :func:`galclass.save_figures` plots
-``others/``           the same of other galaxies, see :func:`galclass.evaluate`
+``metrics.json``      the metrics and the calibration
+``predictions.npz``   indices, labels and uncalibrated probabilities of the test set
+``validation.npz``    the same for the validation set
+``examples.npz``      one training image per class, for figures
+``mistakes.npz``      the test images that are misclassified with the highest probability
+``usual.npz``         statistics of the images, see :mod:`galclass.evaluation.unusual`
+``figures/``          the figures of :func:`galclass.save_figures`
+
+All files are written completely or not at all.
 """
 
 import csv
-import hashlib
-import io
 import os
 import shutil
-import tempfile
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .data.arrays import IMAGE_SHAPE, Images, Labels, check_images, check_labels
-from .data.dataset import Dataset, Origin, load_data
-from .data.galaxy10 import CLASS_NAMES
-from .data.split import Split, split_record
+from .data.dataset import Origin
 from .errors import ParameterError, RunError
-from .files import PathLike, read_json, read_npz, sha256_of_arrays, whole_file
-from .network.calibration import Calibration
-from .network.thresholds import choose_thresholds
+from .files import PathLike, read_json, read_npz, whole_file, write_json, write_npz
+from .network.options import Precision, Symmetric
+from .network.weights import get_weights, read_weights, set_weights, weights_sha256
 
 if TYPE_CHECKING:
     import keras
-    from astropy.table import Table
 
-    from .network.hardware import Precision
-    from .network.probabilities import Symmetric
-
-WEIGHTS = "model.weights.h5"  # as Keras names them in its archive
+# The manifest is the last to be deleted, because it shows that a folder is a run.
 FILES = (
-    *("README.md", "history.csv", "model.keras", "last.keras", "checkpoint", "examples.npz"),
-    *("seen.npz", "usual.npz", "predictions.npz", "validation.npz", "metrics.json"),
-    *("mistakes.npz", "figures", "others"),
+    "README.md",
+    "history.csv",
+    "model.keras",
+    "seen.npz",
+    "checkpoint",
+    "metrics.json",
+    "predictions.npz",
+    "validation.npz",
+    "examples.npz",
+    "mistakes.npz",
+    "usual.npz",
+    "figures",
+    "manifest.json",
 )
-MEASURED = ("metrics", "predictions", "validation", "mistakes")
+ARRAYS = {
+    "seen": ("hashes",),
+    "predictions": ("indices", "labels", "probabilities"),
+    "validation": ("indices", "labels", "probabilities"),
+    "examples": ("images", "labels"),
+    "mistakes": ("images", "labels", "predicted", "probabilities"),
+    "usual": ("mean", "inverse", "distances"),
+}
+REQUIRED_METRICS = {"galaxies", "accuracy", "classes", "confusion_matrix", "calibration"}
+CHECKPOINTS = 2  # complete ones; the older one is read if the newer one is damaged
 PRETRAINED = {"galaxy10": "pretrained", "simulated": "pretrained_simulated"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read when asked.
+    """A run folder. Every property reads its file again.
 
     Parameters
     ----------
@@ -73,24 +79,22 @@ class Run:
 
     path: Path
 
-    @cached_property
+    @property
     def manifest(self) -> dict[str, Any]:
         """dict : how the run was made."""
-        return _completed(read_json(self.path / "manifest.json", hint="galclass train"))
+        path = self.path / "manifest.json"
+        manifest = read_json(path, hint="galclass train")
+        for key in ("recipe", "origin", "split", "network"):
+            if not isinstance(manifest.get(key), dict):
+                raise RunError(
+                    f"{path}: {key!r} is {manifest.get(key)!r}, expected a JSON object; is this a "
+                    "run?"
+                )
+        return manifest
 
-    @cached_property
-    def metrics(self) -> dict[str, Any]:
-        """dict : what :func:`galclass.evaluate` measured."""
-        path = self.path / "metrics.json"
-        metrics = read_json(path, hint="galclass evaluate")
-        needed = {"accuracy", "galaxies", "classes", "confusion_matrix", "calibration"}
-        if missing := needed - metrics.keys():
-            raise RunError(f"{path} lacks {sorted(missing)}; make it with: galclass evaluate")
-        return metrics
-
-    @cached_property
+    @property
     def history(self) -> dict[str, NDArray[np.float64]]:
-        """dict of ndarray, shape (epochs,) : one entry a column of ``history.csv``."""
+        """dict of ndarray, shape (epochs,) : the columns of ``history.csv``."""
         path = self.path / "history.csv"
         try:
             with open(path, newline="", encoding="utf-8") as file:
@@ -99,67 +103,67 @@ class Run:
         except FileNotFoundError:
             raise RunError(f"no {path.name} in {self.path}; train the run first") from None
         except (IndexError, KeyError, TypeError, ValueError, OSError, csv.Error) as error:
-            raise RunError(f"{path} is damaged: {error}") from error
+            raise RunError(f"{path} is damaged: {error}; copy the run again") from error
 
-    @cached_property
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """dict : the metrics that :func:`galclass.evaluate` computed."""
+        path = self.path / "metrics.json"
+        metrics = read_json(path, hint="galclass evaluate")
+        if missing := REQUIRED_METRICS - metrics.keys():
+            raise RunError(f"{path} lacks {sorted(missing)}; make it with: galclass evaluate")
+        return metrics
+
+    @property
+    def is_evaluated(self) -> bool:
+        """bool : the run has metrics."""
+        return (self.path / "metrics.json").exists()
+
+    @property
     def predictions(self) -> dict[str, NDArray[Any]]:
-        """dict of ndarray : ``indices`` (n,), ``labels`` (n,), ``probabilities`` (n, classes)."""
-        return self._arrays("predictions", "indices", "labels", "probabilities")
+        """dict of ndarray : ``indices``, ``labels`` and ``probabilities`` of the test set.
 
-    @cached_property
+        The probabilities are not calibrated.
+        """
+        return self._read_arrays("predictions")
+
+    @property
     def validation(self) -> dict[str, NDArray[Any]]:
-        """dict of ndarray : as :attr:`predictions`, of the validation galaxies."""
-        return self._arrays("validation", "indices", "labels", "probabilities")
+        """dict of ndarray : the same for the validation set."""
+        return self._read_arrays("validation")
 
-    @cached_property
+    @property
     def examples(self) -> dict[str, NDArray[Any]]:
         """dict of ndarray : ``images`` uint8 (n, s, s, 3) and ``labels`` (n,)."""
-        return self._arrays("examples", "images", "labels")
+        return self._read_arrays("examples")
 
-    @cached_property
+    @property
+    def mistakes(self) -> dict[str, NDArray[Any]]:
+        """dict of ndarray : ``images``, ``labels``, ``predicted`` and ``probabilities``.
+
+        Up to ten test galaxies that are misclassified with the highest probability.
+        """
+        return self._read_arrays("mistakes")
+
+    @property
+    def usual(self) -> dict[str, NDArray[np.float64]] | None:
+        """dict of ndarray : statistics of the training images; None before the evaluation."""
+        if not (self.path / "usual.npz").exists():
+            return None
+        return self._read_arrays("usual")
+
+    @property
     def seen(self) -> NDArray[np.uint64]:
         """ndarray of uint64 : hashes of all training and validation images, sorted.
 
-        Also of the run that it started from; see :func:`galclass.network.symmetry.hash_images`.
+        Those of the run that training started from are included; see
+        :func:`galclass.network.symmetry.hash_images`.
         """
-        hint = "training again (galclass train --overwrite), which older versions did not"
-        return read_npz(self.path / "seen.npz", "hashes", hint=hint)["hashes"]
-
-    @cached_property
-    def usual(self) -> dict[str, NDArray[np.float64]] | None:
-        """dict of ndarray : what marks unusual images; None for older versions' runs."""
-        path = self.path / "usual.npz"
-        names = ("mean", "inverse", "distances")
-        return read_npz(path, *names, hint="galclass train") if path.exists() else None
-
-    def is_independent(self, origin: Origin, hashes: NDArray[np.uint64]) -> bool:
-        """Whether galaxies are others than the run's, as far as names and hashes tell.
-
-        Images of Galaxy10's galaxies that were made anew have other hashes: where no image is the
-        same, any real galaxies may be those of a run that was trained on Galaxy10.
-        """
-        record, names = self.manifest, list[str]()
-        while record:
-            names.append(record["origin"]["name"].lower())
-            record = record.get("start")
-        real = origin.kind not in ("simulated", "decals")
-        galaxy10 = real and any(name.startswith("galaxy10") for name in names)
-        return not galaxy10 or bool(np.isin(hashes, self.seen).any())
-
-    @cached_property
-    def mistakes(self) -> dict[str, NDArray[Any]]:
-        """dict of ndarray : up to ten test galaxies that are confidently misclassified.
-
-        ``images`` uint8 (n, s, s, 3), ``labels``, ``predicted``, ``probabilities`` (n,).
-        """
-        return self._arrays("mistakes", "images", "labels", "predicted", "probabilities")
-
-    def _arrays(self, name: str, *columns: str) -> dict[str, NDArray[Any]]:
-        return read_npz(self.path / f"{name}.npz", *columns, hint="galclass evaluate")
+        return self._read_arrays("seen", hint="galclass train")["hashes"]
 
     @property
     def origin(self) -> Origin:
-        """Origin : where the galaxies come from."""
+        """Origin : where the galaxies came from."""
         return Origin.from_record(self.manifest["origin"])
 
     @property
@@ -170,216 +174,140 @@ class Run:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """tuple of int : height, width and channels of the network's images."""
-        return tuple(self.manifest["network"].get("input_shape", IMAGE_SHAPE))
+        return tuple(self.manifest["network"]["input_shape"])
 
     @property
-    def packaged(self) -> bool:
-        """bool : whether it came with galclass, so that nothing is written into it."""
-        return str(resources.files("galclass")) in map(str, self.path.resolve().parents)
-
-    @property
-    def symmetric(self) -> "Symmetric":
-        """False, or "unsure" : whether predictions are averaged over the eight symmetries.
-
-        As its recipe says; where one pass is sure of the class, there is nothing to average for.
-        """
-        return "unsure" if self.manifest["recipe"].get("symmetric_prediction") else False
-
-    @property
-    def calibration(self) -> Calibration:
-        """Calibration : of the probabilities; none before :func:`galclass.evaluate`."""
-        if not (self.path / "metrics.json").exists():
-            return Calibration()
-        try:
-            return Calibration.from_record(self.metrics["calibration"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"{self.path / 'metrics.json'} holds no calibration ({error!r}); make it with: "
-                "galclass evaluate"
-            ) from error
+    def symmetric(self) -> Symmetric:
+        """False or "unsure" : whether predictions are averaged over the eight symmetries."""
+        if self.manifest["recipe"]["symmetric_prediction"]:
+            return "unsure"
+        return False
 
     def require_complete(self) -> None:
-        """Raise a RunError unless the training has ended."""
+        """Raise a RunError if the training has not ended."""
         if self.manifest.get("status") != "complete":
             raise RunError(f"{self.path} is unfinished, expected a finished run; resume it first")
 
-    def forget(self) -> None:
-        """Read metrics, predictions and mistakes anew when they are next asked for."""
-        for name in MEASURED:
-            self.__dict__.pop(name, None)
-
-    def load_model(
-        self, weights: Literal["model", "last"] = "model", *, precision: "Precision" = "float32"
-    ) -> "keras.Model":
-        """Build the network and read its weights; nothing in the file is ever executed.
+    def load_model(self, *, precision: Precision = "float32") -> "keras.Model":
+        """Build the network and read its weights; nothing in the file is executed.
 
         Parameters
         ----------
-        weights : {"model", "last"}
-            Of the best validation epoch, or of the last epoch.
         precision : {"float32", "bfloat16", "float16", "auto"}
-            Of the layers, whatever the training's was.
+            Precision of the layers, whatever the precision of the training was.
 
         Returns
         -------
         keras.Model
-            Its probabilities are not calibrated; see :attr:`calibration`.
+            Its probabilities are not calibrated, see
+            :func:`galclass.evaluation.calibration.calibration_of`.
 
         Raises
         ------
         RunError
-            The file is missing, is no Keras file, does not fit the network or holds other weights
-            than the manifest records.
+            The file is missing or damaged, does not fit the network, or holds other weights than
+            the manifest records.
         """
         from .network.cnn import build_cnn
 
-        path = self.path / f"{weights}.keras"
+        manifest = self.manifest
+        path = self.path / "model.keras"
         if not path.is_file():
             raise RunError(f"no {path.name} in {self.path}; train the run first")
         try:
-            model = build_cnn(**self.manifest["network"], precision=precision)
-            content = _read_weights(path, largest=4 * model.count_params() + (1 << 20))
-            # Out of the archive, where HDF5 would unpack it again and again.
-            with tempfile.TemporaryDirectory() as folder:
-                (Path(folder) / WEIGHTS).write_bytes(content)
-                model.load_weights(Path(folder) / WEIGHTS)
-            found = weights_sha256(variable.numpy() for variable in model.trainable_variables)
-            recorded = self.manifest.get("weights_sha256", {}).get(weights, found)
-        except Exception as error:  # zipfile, zlib, h5py and Keras each raise their own kinds
+            model = build_cnn(**manifest["network"], precision=precision)
+            shapes = {name: array.shape for name, array in get_weights(model).items()}
+            weights = read_weights(path, shapes)
+        except Exception as error:  # zipfile, zlib, h5py and Keras raise many types.
             reason = " ".join(str(error).split())[:200]
             raise RunError(
                 f"{path} does not hold the manifest's network: {reason}; copy the run again"
             ) from error
-        if found != recorded:  # The calibration would be that of other weights.
+        digest = weights_sha256(weights.values())
+        recorded = manifest.get("weights_sha256", digest)
+        if digest != recorded:  # The calibration belongs to the recorded weights.
             raise RunError(
-                f"{path} holds weights of sha256 {found}, where the manifest's weights_sha256 is "
-                f"{recorded}; copy the run again, or load it anew if its folder was replaced"
+                f"{path} holds weights of sha256 {digest}, expected the manifest's {recorded}; "
+                "copy the run again"
             )
+        set_weights(model, weights)
         return model
 
-    def load_data(self, data: PathLike | None = None, **columns: Any) -> Dataset:
-        """Load the galaxies of the run again, and make sure that they are the same.
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest."""
+        self.check_writable()
+        write_json(self.path / "manifest.json", dict(manifest))
+
+    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write the history, one row per epoch."""
+        self.check_writable()
+        path = self.path / "history.csv"
+        with (
+            whole_file(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def write_model(self, model: "keras.Model") -> None:
+        """Write a float32 network as a ``.keras`` file, which Keras can load."""
+        self.check_writable()
+        with whole_file(self.path / "model.keras") as temporary:
+            model.save(temporary)
+
+    def write_arrays(self, name: str, **arrays: ArrayLike) -> None:
+        """Write one of the ``.npz`` files.
 
         Parameters
         ----------
-        data : str or path-like, optional
-            As in :func:`galclass.load_data`. Default: what the manifest records; a manifest holds
-            no path, so that a file of your own must be given.
-        **columns : str
-            ``image_column`` and ``label_column`` of a catalogue.
-
-        Raises
-        ------
-        RunError
-            The file must be given, or the galaxies are not those of the run.
+        name : {"seen", "predictions", "validation", "examples", "mistakes", "usual"}
+        **arrays : ndarray
+            See the property of this name.
         """
-        origin = self.origin
-        if data is None and origin.kind in ("file", "arrays"):
-            found = f"the run was trained on {origin.name}, whose place is not recorded"
-            raise RunError(f"{found}; give it with --data PATH")
-        known: dict[str, Any] = {"n": origin.galaxies, "seed": origin.seed or 0}
-        loaded = load_data(data or origin.kind, **known, **columns)
-        if loaded.origin.sha256 != origin.sha256:
-            digests = f"{loaded.origin.sha256[:12]}..., expected {origin.sha256[:12]}..."
-            found = f"{loaded.origin.name} does not hold the run's {origin.name}"
-            raise RunError(f"{found} (sha256 {digests}); give the same galaxies")
-        return loaded
+        self.check_writable()
+        if set(arrays) != set(ARRAYS[name]):
+            raise ParameterError(f"{name}: arrays {sorted(arrays)}, expected {ARRAYS[name]}")
+        write_npz(self.path / f"{name}.npz", **arrays)
 
-    def split(self, images: Images, labels: Labels) -> Split:
-        """The split of the run's galaxies, given again.
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write the metrics."""
+        self.check_writable()
+        write_json(self.path / "metrics.json", dict(metrics))
 
-        Raises
-        ------
-        RunError
-            Images or labels are not the run's, or not in their order.
-        """
-        images = check_images(images)
-        labels = check_labels(labels, len(images), classes=len(self.class_names))
-        parts, found = split_record(labels, self.manifest["split"].get("protocol"))
-        same = found == self.manifest["split"]
-        if not same or sha256_of_arrays(images, labels) != self.origin.sha256:
+    def write_card(self, text: str) -> None:
+        """Write the model card."""
+        self.check_writable()
+        with whole_file(self.path / "README.md") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def write_checkpoint(self, epoch: int, arrays: Mapping[str, ArrayLike]) -> None:
+        """Write a checkpoint, and delete all but the latest ones."""
+        folder = self.path / "checkpoint"
+        write_npz(folder / f"{epoch:05d}.npz", **arrays)
+        for path in folder.glob("[0-9]*.npz"):
+            # A checkpoint of a later epoch was found to be damaged.
+            if not epoch - CHECKPOINTS < int(path.stem) <= epoch:
+                path.unlink()
+
+    def list_checkpoints(self) -> list[Path]:
+        """Return the paths of the checkpoints, the latest first."""
+        return sorted((self.path / "checkpoint").glob("[0-9]*.npz"), reverse=True)
+
+    def delete_checkpoints(self) -> None:
+        """Delete the checkpoints."""
+        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+
+    def check_writable(self) -> None:
+        """Raise a RunError if the run is part of galclass."""
+        package = Path(str(resources.files("galclass"))).resolve()
+        if package in self.path.resolve().parents:
             raise RunError(
-                f"these {len(labels)} galaxies are not the run's {self.origin.galaxies}, or in "
-                f"another order; give those of {self.origin.name}"
+                f"{self.path} is part of galclass, expected a run of yours; copy the folder first"
             )
-        return parts
 
-    def thresholds(
-        self, *, purity: float | None = None, completeness: float | None = None
-    ) -> "Table":
-        """Probabilities to cut at, for samples of a purity or a completeness.
-
-        A sample of a class are the galaxies that are predicted to be of it with this probability
-        or more. Thresholds are chosen on the validation galaxies, so that the lower end of the
-        68 % interval (Wilson's) reaches what is asked for; the test set shows whether it holds.
-        A purity holds for galaxies with the mix of classes of the run's own.
-
-        Parameters
-        ----------
-        purity : float, optional
-            Share of a sample that is of the class, 0 to 1: the largest sample that has it.
-        completeness : float, optional
-            Instead, the share of the class that is in the sample: the purest that has it.
-
-        Returns
-        -------
-        astropy.table.Table
-            A row a class: ``class`` (from 0), ``name``, ``threshold`` (masked where there are too
-            few galaxies to promise it), and of the validation and of the test set at or above
-            it ``..._galaxies``, ``..._purity`` with its 95 % interval, ``..._purity_low`` to
-            ``..._purity_high``, and ``..._completeness``.
-
-        Raises
-        ------
-        ParameterError
-            Not one of them between 0 and 1.
-        RunError
-            The run is not evaluated, or by a version that kept no validation galaxies.
-        """
-        validation, test = (
-            (part["labels"], self.calibration.apply(part["probabilities"]))
-            for part in (self.validation, self.predictions)
-        )
-        asked = {"purity": purity, "completeness": completeness}
-        return choose_thresholds(validation, test, self.class_names, **asked)
-
-    def summary(self) -> "Table":
-        """The test in a table: a row a class, with the overall metrics in ``meta``.
-
-        Returns
-        -------
-        astropy.table.Table
-            ``class`` (from 1, as in figures), ``name``, ``precision`` and ``recall`` (%, NaN where
-            undefined) and ``galaxies`` (in the test); a last row of class 0 for all of them, with
-            the accuracy as ``recall``.
-        """
-        from astropy.table import Table
-
-        metrics = self.metrics
-        rows, total = metrics["classes"], {"name": "all", "recall": metrics["accuracy"]}
-        rows = [*rows, total | {"precision": None, "support": metrics["galaxies"]}]
-        table = Table({"class": [*range(1, len(rows)), 0], "name": [row["name"] for row in rows]})
-        for name in ("precision", "recall"):
-            table[name] = 100 * np.array([row[name] for row in rows], float)
-            table[name].format, table[name].description = ".1f", "%"
-        table["galaxies"] = [row["support"] for row in rows]
-        table.meta = {key: value for key, value in metrics.items() if isinstance(value, float)}
-        table.meta["origin"] = str(self.origin)
-        return table
-
-
-def _completed(manifest: Any) -> Any:
-    """A manifest, and those of what it started from, with what older versions left out."""
-    network = manifest.get("network")
-    if isinstance(network, dict):
-        network.setdefault("input_shape", list(IMAGE_SHAPE))
-    for record in (manifest, manifest.get("start")):
-        while isinstance(record, dict):
-            if isinstance(record.get("origin"), dict):
-                record["origin"].setdefault("class_names", list(CLASS_NAMES))
-                record["origin"].setdefault("crop", None)
-            record = record.get("start")
-    return manifest
+    def _read_arrays(self, name: str, hint: str = "galclass evaluate") -> dict[str, NDArray[Any]]:
+        return read_npz(self.path / f"{name}.npz", *ARRAYS[name], hint=hint)
 
 
 def load_run(path: PathLike) -> Run:
@@ -388,18 +316,17 @@ def load_run(path: PathLike) -> Run:
     Parameters
     ----------
     path : str or path-like
-        A folder that :func:`galclass.train` made.
+        A folder that :func:`galclass.train` wrote.
 
     Returns
     -------
     Run
-        With ``manifest``, ``history``, ``predictions``, ``metrics``, ``summary()`` and
-        ``load_model()``.
+        With ``manifest``, ``history``, ``metrics``, ``predictions`` and ``load_model()``.
 
     Raises
     ------
     RunError
-        No such folder, or no readable manifest in it.
+        There is no such folder, or no readable manifest in it.
 
     Examples
     --------
@@ -413,27 +340,23 @@ def load_run(path: PathLike) -> Run:
     >>> model.output_shape
     (None, 10)
     """
-    given, path = os.fspath(path), Path(os.path.expanduser(path))
-    if not path.is_dir() or not given:
-        raise RunError(f"no run folder {path}; make one with: galclass train --out {path}")
-    run = Run(path)
-    for key in ("recipe", "origin", "split", "network"):
-        found = run.manifest.get(key)
-        if not isinstance(found, dict):
-            where = path / "manifest.json"
-            raise RunError(f"{where}: {key!r} is {found!r}, expected a JSON object; is this a run?")
+    folder = Path(os.path.expanduser(path))
+    if not os.fspath(path) or not folder.is_dir():
+        raise RunError(f"no run folder {folder}; make one with: galclass train --out {folder}")
+    run = Run(folder)
+    _ = run.manifest  # An error if it cannot be read.
     return run
 
 
 def load_pretrained(name: Literal["galaxy10", "simulated"] = "galaxy10") -> Run:
-    """A pretrained network, a run folder that comes with galclass; it needs no data.
+    """Open a pretrained network: a run folder that is part of galclass. It needs no data.
 
     Parameters
     ----------
     name : {"galaxy10", "simulated"}
-        ``"galaxy10"`` was trained on galaxies of Galaxy10; its calibration corrects for the public
-        file's mix of classes. ``"simulated"`` has seen no real galaxy, and is there to start
-        training from. The ``README.md`` of each says what it was trained on and how well it does.
+        ``"galaxy10"`` was trained on galaxies of Galaxy10; its calibration corrects for the class
+        fractions of the public file. ``"simulated"`` was trained on simulated galaxies alone;
+        training can start from it. The ``README.md`` of each run describes its data and results.
 
     Returns
     -------
@@ -458,18 +381,14 @@ def load_pretrained(name: Literal["galaxy10", "simulated"] = "galaxy10") -> Run:
     return load_run(str(resources.files("galclass") / PRETRAINED[name]))
 
 
-def delete_run(path: Path) -> None:
-    """Delete what galclass wrote into a run folder, and nothing else in it."""
-    load_run(path)
-    for name in (*FILES, "manifest.json"):  # What tells that it is a run goes last.
-        if (path / name).is_dir() and not (path / name).is_symlink():
-            shutil.rmtree(path / name)
-        else:
-            (path / name).unlink(missing_ok=True)
-
-
 def as_run(run: Run | PathLike) -> Run:
-    """A run, given as such or by the path of its folder."""
+    """Return a run that is given as such or by the path of its folder.
+
+    Raises
+    ------
+    ParameterError, RunError
+        It is neither, or the folder is not a run.
+    """
     if isinstance(run, Run):
         return run
     if not isinstance(run, str | os.PathLike):
@@ -477,59 +396,27 @@ def as_run(run: Run | PathLike) -> Run:
     return load_run(run)
 
 
-def weights_sha256(arrays: Iterable[NDArray[np.float32]]) -> str:
-    """Hexadecimal sha256 of a network's weights, in the order of its variables.
-
-    The file itself would not do: Keras writes the date into it.
-    """
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array, "<f4"))
-    return digest.hexdigest()
+def delete_run(path: Path) -> None:
+    """Delete the files of a run, and nothing else in its folder."""
+    load_run(path).check_writable()
+    for name in FILES:
+        if (path / name).is_dir() and not (path / name).is_symlink():
+            shutil.rmtree(path / name)
+        else:
+            (path / name).unlink(missing_ok=True)
 
 
 def best_epoch(history: Mapping[str, Any] | Sequence[Mapping[str, float]]) -> int:
-    """Number, from 1, of the epoch with the highest validation accuracy, then lowest loss.
+    """Return the number of the best epoch, from 1.
+
+    The best epoch has the highest validation accuracy; of several, the lowest validation loss.
 
     Parameters
     ----------
     history : dict of arrays, or list of dict
-        Columns, as :attr:`Run.history` has them, or a row an epoch.
+        Columns, as in :attr:`Run.history`, or one row per epoch.
     """
     if not isinstance(history, Mapping):
         history = {key: [row[key] for row in history] for key in ("val_loss", "val_accuracy")}
     order = np.lexsort((history["val_loss"], -np.asarray(history["val_accuracy"])))
     return int(order[0]) + 1
-
-
-def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write a list of dicts with equal keys as CSV, whole or not at all."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _read_weights(path: Path, *, largest: int) -> bytes:
-    """Weights out of an archive, refused if oversized or in other files of this machine.
-
-    Keras follows such links in some versions (CVE-2026-1669), and unpacks whatever there is.
-    """
-    with zipfile.ZipFile(path) as archive:
-        size = archive.getinfo(WEIGHTS).file_size
-        if size > largest:
-            raise RunError(f"{size:,} bytes of weights, expected {largest:,} at most")
-        content, outside = archive.read(WEIGHTS), list[str]()
-    with h5py.File(io.BytesIO(content), "r") as file:
-
-        def look(name: str, link: Any) -> None:
-            item = file[name] if isinstance(link, h5py.HardLink) else None
-            virtual = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
-            if item is None or virtual:
-                outside.append(name)
-
-        file.visititems_links(look)
-    if outside:
-        raise RunError(f"{outside[0]!r} points to data elsewhere, expected arrays")
-    return content

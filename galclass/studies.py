@@ -1,28 +1,29 @@
-"""The same recipe with several seeds or folds: the spread, and the ensemble."""
+"""Train a recipe with several seeds or folds: the spread of the metrics, and the ensemble."""
 
 import os
 import re
-from functools import partial
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from astropy.table import Table
+from numpy.typing import ArrayLike, NDArray
 
-from . import cluster
 from .data.arrays import check_integer
 from .data.dataset import Origin
 from .errors import ParameterError, RunError
+from .evaluation.calibration import calibration_of
 from .evaluation.evaluate import evaluate
 from .evaluation.metrics import HEADLINE, compute_metrics
-from .files import PathLike, write_json
+from .files import PathLike, write_json, write_npz
+from .prediction import cluster
+from .prediction.table import write_table
 from .run import Run, load_run
 
-if TYPE_CHECKING:
-    from astropy.table import Table
-
-# What train can be given; a study sets the rest.
+# These settings of train can be given to a study, which determines the others.
 SETTINGS = ("class_names", "recipe", "epochs", "split", "precision", "start")
+DEFAULT_SEEDS = 5
 
 
 def study(
@@ -38,49 +39,63 @@ def study(
     verbose: bool = True,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Train a recipe several times and measure the spread and the ensemble.
+    """Train a recipe several times; compute the spread of the metrics, and the ensemble.
 
-    A study that was stopped resumes when it is called again; finished runs are not
-    trained anew.
+    A study that was stopped resumes when it is called again; finished runs are not trained again.
+
+    With `folds`, the probabilities that each galaxy gets from networks that were not trained on it
+    are written into `out`: ``out_of_fold.npz`` with the arrays ``index`` (row in the data,
+    ascending), ``label`` and ``probabilities`` (float32, shape (n, classes), calibrated), and the
+    same as a table, ``out_of_fold.ecsv``. A galaxy in a fold was predicted by the network that was
+    validated on this fold; a galaxy in the test set gets the mean of all networks. Galaxies of
+    classes with fewer than three are in every training set, and are left out.
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, 69, 69, 3)
+    images : ndarray of uint8, shape (N, s, s, 3)
     labels : ndarray of int, shape (N,)
     origin : Origin, optional
-        As for :func:`galclass.train`.
+        Where the galaxies came from; see :func:`galclass.train`.
     out : path-like
-        Folder for the runs ``seed-0``, ``seed-1``, ... or ``fold-1``, ``fold-2``, ... and
-        ``study.json``. With Ray on several machines, one that they share.
+        Folder for the runs ``seed-0``, ``seed-1``, ... or ``fold-1``, ``fold-2``, ... and for
+        ``study.json``. If Ray runs on several machines, they must share it.
     seeds : int, optional
-        Number of seeds: 0, 1, ... Default: 5, unless `folds` is given.
+        Number of seeds: 0, 1, ... Default: 5 if `folds` is not given.
     folds : int, optional
-        Instead of seeds: cross-validation by as many folds of the galaxies that are not for
-        testing, all with seed 0, see :func:`galclass.split`. The test set is that of the
-        stratified split in all of them.
+        Cross-validate instead: divide the galaxies that are not in the test set into this many
+        folds, and train one run per fold, with this fold as its validation set; see
+        :func:`galclass.split`. All runs have seed 0 and the test set of the stratified split.
     engine : {"local", "ray"}
-        Where the runs are trained: one after the other in this process, or as tasks on a Ray
-        cluster, with up to four CPUs or one GPU each. A run whose worker dies is resumed
-        from its checkpoint elsewhere.
+        Where to train: one run after the other in this process, or on a Ray cluster, with up to
+        four CPUs or one GPU per run. If a worker dies, its run resumes from its checkpoint on
+        another one.
     address : str, optional
-        Of the Ray cluster, see :func:`galclass.cluster.cluster`.
+        Address of the Ray cluster, see :func:`galclass.prediction.cluster.cluster`.
     verbose : bool, default True
-        A line an epoch; with Ray, a line a run.
+        Print one line per epoch; with Ray, one line per run.
     **settings
-        For :func:`galclass.train`: class_names, recipe, epochs, split, precision, start.
+        Settings of :func:`galclass.train`: class_names, recipe, epochs, split, precision, start.
 
     Returns
     -------
     dict
-        As :func:`galclass.studies.summarise`.
+        See :func:`galclass.studies.summarise`; ``study.json`` has the same content.
 
     Raises
     ------
     ParameterError
-        `seeds` is less than 1 or `folds` less than 2, both are given, `split` is given with
-        `folds`, or `out` holds runs of the other kind; else as :func:`galclass.train`.
+        `seeds` is less than 1 or `folds` is less than 2, both are given, `split` is given with
+        `folds`, or `out` holds runs of the other kind.
+    DataError, RunError
+        See :func:`galclass.train`.
     MissingPackageError
-        Ray is asked for, and not installed.
+        Ray is not installed.
+
+    Warns
+    -----
+    UserWarning
+        The runs start from a network that may know these galaxies, so that the out-of-fold
+        probabilities are not written.
 
     Examples
     --------
@@ -95,166 +110,208 @@ def study(
     """
     cluster.check_engine(engine, address)
     out = Path(os.path.abspath(os.path.expanduser(out)))
-    tasks = _list_runs(out, seeds, folds, settings)
-    data = (images, labels, origin)
+    tasks = _list_trainings(out, seeds, folds, settings)
+    dataset = (images, labels, origin)
     if engine == "local":
         for task in tasks:
-            _train_and_evaluate(data, verbose=verbose, **task)
+            _train_and_evaluate(dataset, verbose=verbose, **task)
     else:
+
+        def report(line: str) -> None:
+            if verbose:
+                print(line, flush=True)
+
         with cluster.cluster(address):
-            tell = partial(print, flush=True) if verbose else str
-            cluster.run_tasks(_train_and_evaluate, tasks, tell, data=data)
-    summary = summarise([load_run(task["out"]) for task in tasks])
+            cluster.run_tasks(_train_and_evaluate, tasks, report, dataset=dataset)
+    runs = [load_run(task["out"]) for task in tasks]
+    summary = summarise(runs)
     write_json(out / "study.json", summary)
+    if folds is not None:
+        _write_out_of_fold(out, runs)
     return summary
 
 
-def _list_runs(
+def _list_trainings(
     out: Path, seeds: int | None, folds: int | None, settings: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Arguments of each training of a study."""
+    """Return the arguments of each training of a study."""
     if unknown := settings.keys() - SETTINGS:
         raise ParameterError(f"unknown {sorted(unknown)}, expected settings of {SETTINGS}")
-    if folds is not None and (seeds is not None or "split" in settings):
-        raise ParameterError("folds given with seeds or split, expected one of them")
-    kind, other = ("seed", "fold") if folds is None else ("fold", "seed")
-    if any(out.glob(f"{other}-*")):
-        raise ParameterError(f"{out} holds a study of {other}s, not {kind}s; give another folder")
     if folds is None:
-        number = check_integer(5 if seeds is None else seeds, "seeds", 1)
+        if seeds is None:
+            seeds = DEFAULT_SEEDS
+        number = check_integer(seeds, "seeds", 1)
+        _refuse_other_study(out, other="fold")
         return [{"out": out / f"seed-{k}", "seed": k, **settings} for k in range(number)]
+    if seeds is not None or "split" in settings:
+        raise ParameterError("folds given with seeds or split, expected one of them")
     number = check_integer(folds, "folds", 2)
-    splits = {k: f"fold-{k}-of-{number}" for k in range(1, number + 1)}
-    return [{"out": out / f"fold-{k}", "split": name, **settings} for k, name in splits.items()]
+    _refuse_other_study(out, other="seed")
+    return [
+        {"out": out / f"fold-{k}", "split": f"fold-{k}-of-{number}", **settings}
+        for k in range(1, number + 1)
+    ]
+
+
+def _refuse_other_study(out: Path, other: str) -> None:
+    if any(out.glob(f"{other}-*")):
+        raise ParameterError(
+            f"{out} holds a study of {other}s, expected the other kind; give another folder"
+        )
 
 
 def _train_and_evaluate(
-    data: tuple[Any, Any, Any], *, out: Path, verbose: bool = False, **settings: Any
+    dataset: tuple[Any, Any, Any], *, out: Path, verbose: bool = False, **settings: Any
 ) -> str:
-    """Resume a run up to its metrics, and say so."""
+    """Train and evaluate a run, or do what is left of it; return a line to print."""
     from .training.train import train
 
-    run = train(*data, out=out, resume=True, verbose=verbose, **settings)
-    if not (run.path / "metrics.json").exists():
-        evaluate(run, *data)
+    run = train(*dataset, out=out, resume=True, verbose=verbose, **settings)
+    if not run.is_evaluated:
+        evaluate(run, *dataset)
     return f"{run.path.name} is trained and evaluated"
 
 
 def load_study(path: PathLike) -> list[Run]:
-    """The runs of a study, in the order of their seeds or folds.
-
-    Raises
-    ------
-    RunError
-        No study in `path`.
-    """
-    path = Path(path).expanduser()
-    named = [re.fullmatch(r"(?:seed|fold)-(\d+)", folder.name) for folder in path.glob("*-*")]
-    found = [path / name[0] for name in sorted(filter(None, named), key=lambda name: int(name[1]))]
-    return [load_run(folder) for folder in found or [path / "seed-0"]]
-
-
-def doubtful_labels(path: PathLike) -> "Table":
-    """The galaxies of a study by folds, those whose labels the networks find least likely first.
-
-    Each is judged by the networks that were not trained on it: a galaxy of a fold by the network
-    that was validated on that, one of the test set by all. Galaxies of classes with fewer than
-    three are trained on by all and are not in it.
+    """Open the runs of a study, in the order of their seeds or folds.
 
     Parameters
     ----------
-    path : str or path-like
-        A study of folds.
-
-    Returns
-    -------
-    astropy.table.Table
-        ``index`` (in the data), ``label``, ``label_name``, ``probability`` (calibrated, of the
-        label), ``predicted`` and ``predicted_name``; classes from 0.
+    path : path-like
+        The folder of the study.
 
     Raises
     ------
     RunError
-        No study, one of seeds, or not finished; or it started from a run that may have been trained
-        on these galaxies.
+        `path` does not hold a study.
     """
-    from astropy.table import Table
-
-    runs = load_study(path)
-    protocols = [run.manifest["split"]["protocol"] for run in runs]
-    if protocols != [f"fold-{k}-of-{len(runs)}" for k in range(1, len(runs) + 1)]:
-        raise RunError(f"{path} is a study of {protocols}, expected all folds; see study --folds")
-    starts = [run.manifest["start"] for run in runs if run.manifest["start"]]
-    simulated = any(run.origin.kind == "simulated" for run in runs)
-    if any(x["start"] or x["origin"]["kind"] != "simulated" or simulated for x in starts):
-        raise RunError(f"{path} started from a run that may know these galaxies; give no --start")
-    parts = [(run.validation, run.calibration) for run in runs]
-    each = [calibration.apply(part["probabilities"]) for part, calibration in parts]
-    tested = [run.calibration.apply(run.predictions["probabilities"]) for run in runs]
-    probabilities = np.concatenate([*each, np.mean(tested, axis=0)])
-    known = [*(part for part, _ in parts), runs[0].predictions]
-    indices, labels = (
-        np.concatenate([part[key] for part in known]) for key in ("indices", "labels")
-    )
-    chosen = probabilities[np.arange(len(labels)), labels]
-    names, predicted = np.array(runs[0].class_names), probabilities.argmax(axis=1)
-    table = Table({"index": indices, "label": labels, "label_name": names[labels]})
-    table["probability"] = chosen.astype(np.float32)
-    table["predicted"], table["predicted_name"] = predicted.astype(np.uint8), names[predicted]
-    return table[np.argsort(chosen, kind="stable")]
+    path = Path(path).expanduser()
+    numbers = {}
+    for folder in path.glob("*-*"):
+        if match := re.fullmatch(r"(?:seed|fold)-(\d+)", folder.name):
+            numbers[folder] = int(match[1])
+    if not numbers:
+        raise RunError(f"no study in {path}; make one with: galclass study --out {path}")
+    return [load_run(folder) for folder in sorted(numbers, key=numbers.__getitem__)]
 
 
 def summarise(runs: list[Run]) -> dict[str, Any]:
-    """Mean and standard deviation of the test metrics of runs, and their ensemble's.
+    """Compute the mean and the spread of test metrics, and the metrics of the ensemble.
 
     Parameters
     ----------
     runs : list of galclass.run.Run
-        Evaluated runs that share their test galaxies.
+        Evaluated runs with the same test galaxies.
 
     Returns
     -------
     dict
-        ``seeds``; ``splits``; ``galaxies``; ``mean``, ``std`` (sample standard deviation over the
-        runs, None for one) and ``ensemble`` (of the mean of the runs' probabilities), each with
-        accuracy, balanced accuracy, macro-F1, re-weighted accuracy and log loss; ``public_mix``,
-        the mean and standard deviation of these after the correction for the public file's class
-        fractions, where all runs have it (see :func:`galclass.evaluate`); ``val_accuracy``
-        with the mean and standard deviation of the best validation accuracies.
+        ``recipe_name`` and ``origin``; ``seeds`` and ``splits`` of the runs; ``galaxies`` in the
+        test set; ``mean``, ``std`` (sample standard deviation over the runs, None for a single
+        run) and ``ensemble``, each with the metrics in
+        :data:`galclass.evaluation.metrics.HEADLINE` that are defined for all runs; and
+        ``val_accuracy``, the mean and the standard deviation of the best validation accuracies.
+        The ensemble predicts the mean of the calibrated probabilities of the runs.
 
     Raises
     ------
     ParameterError
         The runs have different test galaxies.
+    RunError
+        A run is not evaluated.
     """
-    first = runs[0].predictions
+    first = runs[0]
+    labels = first.predictions["labels"]
     for run in runs[1:]:
-        if not np.array_equal(run.predictions["indices"], first["indices"]):
+        if not np.array_equal(run.predictions["indices"], first.predictions["indices"]):
             raise ParameterError(
-                f"{run.path.name} has other test galaxies than {runs[0].path.name}; "
-                "compare runs on the same data and split"
+                f"{run.path.name} has other test galaxies than {first.path.name}; compare runs on "
+                "the same data and split"
             )
-    metrics, mixes = [run.metrics for run in runs], [run.metrics["public_mix"] for run in runs]
-    keys = [key for key in HEADLINE if None not in [row[key] for row in metrics]]
-    probabilities = np.mean([run.predictions["probabilities"] for run in runs], axis=0)
-    ensemble = compute_metrics(first["labels"], probabilities, runs[0].class_names)
-    best = _summary([{"best": run.history["val_accuracy"].max()} for run in runs], ["best"])
+    metrics = [run.metrics for run in runs]
+    keys = [key for key in HEADLINE if all(row.get(key) is not None for row in metrics)]
+    ensemble = compute_metrics(labels, _ensemble_probabilities(runs), first.class_names)
+    best = [run.history["val_accuracy"].max() for run in runs]
     return {
-        "recipe_name": runs[0].manifest["recipe_name"],
-        "origin": runs[0].manifest["origin"],
+        "recipe_name": first.manifest["recipe_name"],
+        "origin": first.manifest["origin"],
         "seeds": [run.manifest["seed"] for run in runs],
         "splits": [run.manifest["split"]["protocol"] for run in runs],
-        "galaxies": len(first["labels"]),
-        **_summary(metrics, keys),
+        "galaxies": len(labels),
+        "mean": {key: _mean([row[key] for row in metrics]) for key in keys},
+        "std": {key: _deviation([row[key] for row in metrics]) for key in keys},
         "ensemble": {key: ensemble[key] for key in keys},
-        "public_mix": _summary(mixes, ["strength", *keys]) if all(mixes) else None,
-        "val_accuracy": {key: value["best"] for key, value in best.items()},
+        "val_accuracy": {"mean": _mean(best), "std": _deviation(best)},
     }
 
 
-def _summary(rows: list[dict[str, Any]], keys: list[str]) -> dict[str, dict[str, Any]]:
-    """Mean and spread of each of several quantities."""
-    mean = {key: float(np.mean([row[key] for row in rows])) for key in keys}
-    if len(rows) == 1:
-        return {"mean": mean, "std": dict.fromkeys(keys)}
-    return {"mean": mean, "std": {k: float(np.std([row[k] for row in rows], ddof=1)) for k in keys}}
+def _ensemble_probabilities(runs: list[Run]) -> NDArray[np.float32]:
+    """Return the mean of the calibrated probabilities of the test set."""
+    calibrated = [calibration_of(run).apply(run.predictions["probabilities"]) for run in runs]
+    return np.mean(calibrated, axis=0)
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values))
+
+
+def _deviation(values: list[float]) -> float | None:
+    if len(values) == 1:
+        return None
+    return float(np.std(values, ddof=1))
+
+
+def _write_out_of_fold(out: Path, runs: list[Run]) -> None:
+    """Write the out-of-fold probabilities as arrays and as a table."""
+    if any(_may_know_its_galaxies(run) for run in runs):
+        warnings.warn(
+            "the runs started from a network that may know these galaxies: no out_of_fold.npz and "
+            "no out_of_fold.ecsv are written",
+            stacklevel=3,
+        )
+        return
+    pooled = _pool_out_of_fold(runs)
+    write_npz(out / "out_of_fold.npz", **pooled)
+    class_names = np.array(runs[0].class_names)
+    table = Table(
+        {
+            "index": pooled["index"],
+            "label": pooled["label"],
+            "label_name": class_names[pooled["label"]],
+        }
+    )
+    for c in range(len(class_names)):
+        table[f"p{c}"] = pooled["probabilities"][:, c]
+    table["index"].description = "row of the galaxy in the data, from 0"
+    table["label"].description = "class in the data, from 0"
+    table.meta["origin"] = str(runs[0].origin)
+    write_table(table, out / "out_of_fold.ecsv", overwrite=True)
+
+
+def _may_know_its_galaxies(run: Run) -> bool:
+    """Tell if the network that a run started from may have been trained on the run's galaxies."""
+    start = run.manifest["start"]
+    if start is None:
+        return False
+    trained_on_simulated = start["start"] is None and Origin.from_record(start["origin"]).simulated
+    return run.origin.simulated or not trained_on_simulated
+
+
+def _pool_out_of_fold(runs: list[Run]) -> dict[str, NDArray[Any]]:
+    """Return index, label and probabilities of all galaxies in folds and the test set."""
+    test = runs[0].predictions
+    indices = [test["indices"]]
+    labels = [test["labels"]]
+    probabilities = [_ensemble_probabilities(runs)]
+    for run in runs:
+        fold = run.validation
+        indices.append(fold["indices"])
+        labels.append(fold["labels"])
+        probabilities.append(calibration_of(run).apply(fold["probabilities"]))
+    index = np.concatenate(indices)
+    order = np.argsort(index)
+    return {
+        "index": index[order],
+        "label": np.concatenate(labels)[order],
+        "probabilities": np.concatenate(probabilities)[order].astype(np.float32),
+    }

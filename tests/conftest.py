@@ -7,13 +7,14 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from galclass import evaluate, load_data, load_run, train
-from galclass.data.dataset import Dataset, Origin, write_data
+from galclass import CLASS_NAMES, evaluate, load_data, load_run, train
+from galclass.data.dataset import Dataset, Origin
+from galclass.load import write_data
 
 
 @pytest.fixture(scope="session")
 def galaxies():
-    """Simulated galaxies, every class at least three times, with their origin."""
+    """Simulated galaxies with their origin: at least three of every class."""
     images, labels, origin = load_data("simulated", n=600)
     kept = np.concatenate([np.flatnonzero(labels == c)[:12] for c in range(10)])
     assert min(np.bincount(labels[kept], minlength=10)) >= 3
@@ -22,14 +23,14 @@ def galaxies():
 
 @pytest.fixture(scope="session")
 def real_path():
-    """The real galaxies for tests, where this machine has them."""
+    """The file of the real galaxies, if this machine has it."""
     folder = os.environ.get("GALCLASS_TEST_DATA")
     if not folder:
-        pytest.skip("GALCLASS_TEST_DATA is not set: no real galaxies to test on")
+        pytest.skip("GALCLASS_TEST_DATA is not set: there are no real galaxies to test on")
     return Path(folder) / "Galaxy10_subset.h5"
 
 
-def _images_of_brightness(side):
+def _make_images_of_brightness(side):
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(10, dtype=np.uint8), 10)
     images = rng.integers(0, 25, (100, side, side, 3)) + 22 * labels[:, None, None, None]
@@ -38,43 +39,52 @@ def _images_of_brightness(side):
 
 @pytest.fixture(scope="session")
 def images_of_brightness():
-    """100 small made-up images, ten a class, whose class is their brightness: quick to learn."""
-    return _images_of_brightness(40)
+    """100 small images and their labels; the class is the brightness, which is easy to learn."""
+    return _make_images_of_brightness(40)
 
 
 @pytest.fixture(scope="session")
 def like_galaxy10():
-    """The same in Galaxy10's 69 x 69 pixels."""
-    return _images_of_brightness(69)
+    """The same with the 69 x 69 pixels of Galaxy10."""
+    return _make_images_of_brightness(69)
 
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
-    """Gives a folder that is made once, whichever of the processes of the tests needs it first."""
+    """Return a function that makes a folder once for all processes that run tests."""
     base = tmp_path_factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
 
-    def once(name, make):
+    def make_once(name, make):
         with FileLock(base / f"{name}.lock"):
             if not (base / name).exists():
                 make(base / name)
         return base / name
 
-    return once
+    return make_once
 
 
 @pytest.fixture(scope="session")
 def trained(images_of_brightness, made_once):
-    """A run of three epochs on the made-up images."""
-    settings = {"epochs": 3, "precision": "float32", "verbose": False}
-    return load_run(
-        made_once("trained", lambda out: train(*images_of_brightness, out=out, **settings))
-    )
+    """A run of three epochs on the images of brightness, with the names of Galaxy10's classes."""
+
+    def make(out):
+        train(
+            *images_of_brightness,
+            out=out,
+            class_names=CLASS_NAMES,
+            epochs=3,
+            precision="float32",
+            verbose=False,
+        )
+
+    return load_run(made_once("trained", make))
 
 
 @pytest.fixture(scope="session")
 def measured(trained, images_of_brightness, made_once):
-    """The same run, evaluated; never to be changed."""
+    """The same run, evaluated. Tests must not change it."""
 
     def make(out):
         evaluate(shutil.copytree(trained.path, out), *images_of_brightness)
@@ -84,15 +94,16 @@ def measured(trained, images_of_brightness, made_once):
 
 @pytest.fixture(scope="session")
 def measured_data(images_of_brightness, tmp_path_factory):
-    """The file of that run's galaxies."""
+    """The file of the galaxies of that run."""
     path = tmp_path_factory.mktemp("galaxies") / "galaxies.h5"
-    origin = Origin.of_arrays(*images_of_brightness)
-    return write_data(path, Dataset(*images_of_brightness, origin)) or path
+    origin = Origin.of_arrays(*images_of_brightness, CLASS_NAMES)
+    write_data(path, Dataset(*images_of_brightness, origin))
+    return path
 
 
 @pytest.fixture
 def copied(measured, tmp_path):
-    """A copy of that run, to be changed."""
+    """A copy of that run, which a test may change."""
     return load_run(shutil.copytree(measured.path, tmp_path / "copied"))
 
 
@@ -103,8 +114,8 @@ def simulated_run(made_once):
     def make(folder):
         data = load_data("simulated", n=300)
         out = folder / "simulated"
-        settings = {"recipe": "quick", "epochs": 1, "precision": "float32", "verbose": False}
-        evaluate(train(*data, out=out, **settings), *data)
+        run = train(*data, out=out, recipe="quick", epochs=1, precision="float32", verbose=False)
+        evaluate(run, *data)
         write_data(folder / "Galaxy10.h5", data)
         image = Image.new("RGB", (424, 424), (6, 5, 4))
         image.paste(Image.fromarray(data.images[0]).resize((207, 207)), (108, 108))
@@ -123,11 +134,11 @@ def simulated_run(made_once):
 
 @pytest.fixture
 def newcomer(simulated_run, tmp_path, monkeypatch):
-    """The working directory of someone who follows the documentation.
+    """The working directory of somebody who follows the documentation.
 
-    It holds two runs, an image and a small Galaxy10; SDSS answers from memory.
+    It holds two runs, an image and a small Galaxy10; a stand-in answers for SDSS.
     """
-    # Files are replaced, never changed, so that links do for copies.
+    # galclass replaces files and never changes them, so that hard links are as good as copies.
     for name in ("mine", "default"):
         shutil.copytree(simulated_run, tmp_path / "runs" / name, copy_function=os.link)
     for name in ("Galaxy10.h5", "Galaxy10_subset.h5"):
@@ -137,13 +148,16 @@ def newcomer(simulated_run, tmp_path, monkeypatch):
     shutil.copytree(simulated_run.parent / "galaxies", tmp_path / "galaxies", copy_function=os.link)
     rows = b'[{"Rows": [{"ra": 202.47, "dec": 47.195, "petroR90_r": 100.0}]}]'
     cutout = (tmp_path / "image.jpg").read_bytes()
-    monkeypatch.setattr(
-        "galclass.data.sdss._get",
-        lambda address, *_: rows if address.endswith("SqlSearch") else cutout,
-    )
+
+    def answer(address, *_):
+        if address.endswith("SqlSearch"):
+            return rows
+        return cutout
+
+    monkeypatch.setattr("galclass.images.sdss._get", answer)
     monkeypatch.setattr("pooch.os_cache", lambda _: tmp_path / "cache")
     monkeypatch.setenv("GALCLASS_DATA", str(tmp_path / "Galaxy10.h5"))
-    # Outside of notebooks it prints a terminal's control characters.
+    # Outside of notebooks it prints control characters of a terminal.
     monkeypatch.setattr("IPython.display.clear_output", lambda wait: None)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,9 +1,16 @@
+"""The command line: what each command does, and how it refuses bad input."""
+
+import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple, get_args
 from unittest.mock import Mock
 
+import h5py
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -11,141 +18,192 @@ from PIL import Image
 
 import galclass
 from galclass import cli
-from galclass.data.galaxy10 import write_galaxy10
+from galclass.data.dataset import Dataset
 from galclass.errors import DataError
+from galclass.load import write_data
 
-UNLIKE = pytest.mark.filterwarnings("ignore:.* unlike those of the training")
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (80, 69, 69, 3), np.uint8)
+LABELS = np.arange(80, dtype=np.uint8) % 10
+UNLIKE = pytest.mark.filterwarnings("ignore:.* unlike the")
+
+
+class Result(NamedTuple):
+    """The exit code and the output of a command."""
+
+    code: int
+    out: str
+    error: str
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path):
-    """Run a command line in this process, in an empty folder; its exit code."""
+def command(monkeypatch, tmp_path, capsys):
+    """Run a command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(line):
-        monkeypatch.setattr(sys, "argv", ["galclass", *line.split()])
+        monkeypatch.setattr(sys, "argv", ["galclass", *shlex.split(line)])
         with pytest.raises(SystemExit) as stop:
             cli.main()
-        return stop.value.code or 0
+        return Result(stop.value.code or 0, *capsys.readouterr())
 
     return run
 
 
+def write_galaxies(path, images=IMAGES, labels=LABELS):
+    """Write an HDF5 file as the published one, without an origin."""
+    write_data(path, Dataset(images, labels, None))
+
+
+def read_all(folder):
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def assert_refused(command, line, words):
+    """Assert that a command ends with one line that has these words, and changes no file."""
+    before = read_all(Path.cwd())
+    result = command(line)
+    assert (result.code, result.out, result.error.count("\n")) == (2, "", 1), result
+    assert re.search(words, result.error), result.error
+    assert read_all(Path.cwd()) == before
+
+
 @pytest.mark.slow
-def test_train_evaluate_figures_and_verify(command, capsys, images_of_brightness, tmp_path):
-    write_galaxy10("some.h5", *images_of_brightness)
-    assert command("train --data some.h5 --epochs 1 --out run") == 0
-    assert "test accuracy" in capsys.readouterr().out
-    run, out = galclass.load_run("run"), tmp_path / "run"
-    assert run.origin.name == "some.h5"
+def test_train_evaluate_figures_and_verify(command, measured_data, tmp_path):
+    shown = command(f"train --data {measured_data} --epochs 1 --out run")
+    assert shown.code == 0
+    run = galclass.load_run("run")
+    assert f"{100 * run.metrics['accuracy']:.1f} %" in shown.out
+    assert str(run.origin) in shown.out
     for name in ("examples", "history", "confusion_matrix"):
-        assert (out / "figures" / f"{name}.png").exists()
-    (out / "metrics.json").unlink()
-    assert command("evaluate run --data some.h5") == 0
-    assert galclass.load_run(out).metrics == run.metrics
-    assert command("figures run --out f") == 0
-    assert (tmp_path / "f" / "history.png").exists()
-    assert command("verify run --data some.h5") == 0
-    (out / "predictions.npz").unlink()
-    assert command("verify run --data some.h5") == 1
+        assert (tmp_path / "run" / "figures" / f"{name}.png").exists()
+    metrics = run.metrics
+    (tmp_path / "run" / "metrics.json").unlink()
+    assert command(f"evaluate run --data {measured_data}").code == 0
+    assert run.metrics == metrics
+    assert command("figures run --out paper --size column").code == 0
+    assert (tmp_path / "paper" / "history.pdf").exists()
+    assert command(f"verify run --data {measured_data}").code == 0
+    (tmp_path / "run" / "predictions.npz").unlink()
+    assert command(f"verify run --data {measured_data}").code == 1
 
 
-def test_simulated_galaxies_keep_their_origin_and_classes_and_copies_are_counted(command, capsys):
-    assert command("data simulate s.h5 --n 20 --seed 3") == 0
-    images, labels, origin = galclass.load_data("s.h5")
-    assert (images.shape, len(labels)) == ((20, 69, 69, 3), 20)
+def test_simulated_galaxies_keep_their_origin_in_a_file(command):
+    assert command("data simulate s.h5 --n 20 --seed 3").code == 0
+    images, _, origin = galclass.load_data("s.h5")
+    assert images.shape == (20, 69, 69, 3)
     assert (origin.simulated, origin.seed) == (True, 3)
-    images[1], labels[:] = images[0, ::-1], np.arange(20) % 2
-    write_galaxy10("copies.h5", images, labels)
-    assert command("data info --data copies.h5") == 0
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "symmetry: 1;" in printed
-    assert "1 Disk, Face-on, No Spiral 10 3,461" in printed
 
 
-def test_the_recipes_of_the_command_line_are_those_of_the_library():
-    assert set(cli.RecipeName.__args__) == set(galclass.RECIPES)
+def test_data_info_counts_classes_and_copies(command):
+    images = IMAGES.copy()
+    images[1] = images[0, ::-1]
+    write_galaxies("copies.h5", images)
+    shown = " ".join(command("data info --data copies.h5").out.split())
+    assert "1 Disk, Face-on, No Spiral 8 3,461" in shown
+    assert "under a symmetry: 1;" in shown
+
+
+def test_choices_of_the_command_line_are_those_of_the_library():
+    assert set(get_args(cli.RecipeName)) == set(galclass.RECIPES)
 
 
 @pytest.mark.parametrize("line", ["", "data", "--help", "train --help"])
-def test_help_is_shown_where_it_is_needed(command, capsys, line):
-    command(line)
-    shown = capsys.readouterr()
-    assert ("Usage" in shown.out, shown.err) == (True, "")
+def test_help_is_shown_if_it_is_asked_for_or_needed(command, line):
+    shown = command(line)
+    assert "Usage" in shown.out
+    assert shown.error == ""
+
+
+def test_help_has_an_example_for_every_command_and_no_negated_flags(command):
+    for group, words in ((cli.app, ""), (cli.data_app, "data ")):
+        for info in group.registered_commands:
+            name = words + (info.name or info.callback.__name__)
+            shown = command(f"{name} --help").out
+            assert f"Example: galclass {name}" in " ".join(shown.split())
+            assert "--no-" not in shown
+
+
+def test_help_does_not_import_tensorflow_or_matplotlib():
+    code = (
+        "import sys; sys.argv = ['galclass', '--help']\n"
+        "from galclass import cli\n"
+        "try: cli.main()\n"
+        "finally: print({'tensorflow', 'matplotlib', 'astropy', 'h5py'} & sys.modules.keys())"
+    )
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert shown.endswith("set()\n")
 
 
 @UNLIKE
-def test_images_are_classified_offline_into_a_table_and_a_figure(
-    command, capsys, images_of_brightness, tmp_path
-):
+def test_images_are_classified_into_a_table_and_a_figure(command, tmp_path):
     (tmp_path / "images").mkdir()
-    Image.fromarray(images_of_brightness[0][0]).resize((424, 424)).save("images/0.png")
-    (tmp_path / "images" / "2.png").write_bytes(b"no image")
+    Image.fromarray(IMAGES[0]).resize((424, 424)).save("images/0.png")
+    (tmp_path / "images" / "2.png").write_bytes(b"not an image")
     line = "predict images -o t.ecsv --figure f.pdf"
-    assert command(line) == 0
-    out, error = capsys.readouterr()
-    rows = Table.read("t.ecsv")
-    assert f"0.png: {rows['class'][0] + 1} {rows['class_name'][0]}, " in out
-    assert ("2.png" in out, "2.png: " in error) == (False, True)
-    assert [bool(error) for error in rows["error"]] == [False, True]
-    assert (tmp_path / "f.pdf").read_bytes()[:4] == b"%PDF"
-    assert [command(line), command(f"{line} --overwrite")] == [2, 0]
-    assert command("predict images/2.png -o failed.csv") == 1
-    assert (tmp_path / "failed.csv").exists()
+    shown = command(line)
+    assert shown.code == 0
+    table = Table.read("t.ecsv")
+    assert f"0.png: {table['class'][0] + 1} {table['class_name'][0]}, " in shown.out
+    assert "2.png" not in shown.out
+    assert "2.png: " in shown.error
+    assert [bool(error) for error in table["error"]] == [False, True]
+    assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
+    assert command(line).code == 2
+    assert command(f"{line} --overwrite").code == 0
+
+
+def test_prediction_fails_if_no_image_can_be_read_but_writes_the_errors(command, tmp_path):
+    (tmp_path / "0.png").write_bytes(b"not an image")
+    assert command("predict 0.png -o failed.csv").code == 1
+    assert len(Table.read("failed.csv")) == 1
 
 
 def test_three_fits_files_are_one_galaxy_in_the_order_g_r_i(command, monkeypatch):
     predict = Mock(side_effect=DataError("stop here"))
     monkeypatch.setattr(galclass, "predict", predict)
-    assert command("predict g.fits r.fits i.fits") == 2
-    assert predict.call_args.args == ([tuple(map(Path, ("g.fits", "r.fits", "i.fits")))],)
+    assert command("predict g.fits r.fits i.fits").code == 2
+    assert predict.call_args.args == ([(Path("g.fits"), Path("r.fits"), Path("i.fits"))],)
 
 
-def test_predict_computes_a_run_in_the_precision_asked_for(command, monkeypatch, trained):
+def test_predict_uses_the_given_run_and_precision(command, monkeypatch, trained):
     load = Mock(return_value=trained.load_model())
     monkeypatch.setattr("galclass.run.Run.load_model", load)
     Image.new("RGB", (69, 69)).save("one.png")
-    assert command(f"predict one.png --run {trained.path} --precision bfloat16") == 0
+    assert command(f"predict one.png --run {trained.path} --precision bfloat16").code == 0
     load.assert_called_once_with(precision="bfloat16")
 
 
 @pytest.mark.slow
 @UNLIKE
-def test_a_source_is_classified_in_shards_or_in_one_table(
-    command, capsys, images_of_brightness, trained, tmp_path
-):
+def test_source_is_classified_in_shards_or_in_one_table(command, trained, tmp_path):
     pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet")
     pq = pytest.importorskip("pyarrow.parquet")
-    write_galaxy10("some.h5", *(array[:20] for array in images_of_brightness))
+    write_galaxies("some.h5", IMAGES[:20], LABELS[:20])
     survey = f"survey some.h5 -o shards --part-rows 8 --run {trained.path}"
     for _ in range(2):
-        assert command(survey) == 0
-        assert capsys.readouterr().out == f"3 shards in {tmp_path / 'shards'}\n"
+        assert command(survey)[:2] == (0, f"3 shards in {tmp_path / 'shards'}\n")
     paths = sorted((tmp_path / "shards").glob("part-*"))
     assert [pq.read_table(path).num_rows for path in paths] == [8, 8, 4]
-    assert command(f"{survey} --crop 0.5") == 2
-    Image.fromarray(images_of_brightness[0][0]).save("one.png")
+    assert command(f"{survey} --crop 0.5").code == 2
+    Image.fromarray(IMAGES[0]).save("one.png")
     rows = {"id": ["a"], "image": pa.array([(tmp_path / "one.png").read_bytes()], pa.binary())}
-    (tmp_path / "survey").mkdir()
-    pq.write_table(pa.table(rows), "survey/one.parquet")
-    for source, count in (("some.h5", 20), ("survey", 1)):
-        assert command(f"predict {source} -o {source}.csv") == 0
+    pq.write_table(pa.table(rows), "one.parquet")
+    for source, count in (("some.h5", 20), ("one.parquet", 1)):
+        assert command(f"predict {source} -o {source}.csv").code == 0
         assert len(Table.read(f"{source}.csv")) == count
-    assert command("predict some.h5 --figure g.png") == 2
-    assert "--figure" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", [False, True])
-def test_results_are_written_whatever_becomes_of_what_is_printed(closed, trained, tmp_path):
-    """A pipe that nobody reads, and a name that the terminal cannot show."""
+def test_closed_pipes_and_odd_file_names_do_no_harm(closed, trained, tmp_path):
     (tmp_path / "images").mkdir()
     Image.new("RGB", (69, 69)).save(tmp_path / "images" / "gal\udcffaxy ☄.png")
-    command = [sys.executable, "-m", "galclass", "predict", "images", "-o", "table.csv"]
-    command += ["--run", trained.path]
-    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    words = [sys.executable, "-m", "galclass", "predict", "images", "-o", "table.csv"]
+    words += ["--run", trained.path]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, **pipes) as process:
         if closed:
             process.stdout.close()
         error = process.stderr.read()
@@ -153,11 +211,86 @@ def test_results_are_written_whatever_becomes_of_what_is_printed(closed, trained
     assert (tmp_path / "table.csv").exists()
 
 
-def test_an_interrupt_ends_with_its_own_code(command, monkeypatch):
+def test_interrupt_ends_with_code_130(command, monkeypatch):
     monkeypatch.setattr(galclass, "verify", Mock(side_effect=KeyboardInterrupt))
-    assert command("verify x") == 130
+    assert command("verify x").code == 130
 
 
-def test_the_module_is_the_command_too():
+def test_module_is_the_command_too():
     shown = subprocess.check_output([sys.executable, "-m", "galclass", "--version"], text=True)
     assert shown == f"galclass {galclass.__version__}\n"
+
+
+# Words of the error: the commands that are refused with it, in a folder with a file of galaxies,
+# some.h5, and other files of the user.
+REFUSED = {
+    "--out": ["train"],
+    "--epochs.*1": ["train --out x --epochs 0"],
+    "--epochs.*integer": ["train --out x --epochs many"],
+    "--seed.*0": ["train --out x --seed -1"],
+    "--n.*1": ["train --out x --data simulated --n 0", "data simulate x.h5 --n -5"],
+    "'best'.*quick": ["train --out x --data simulated --recipe best"],
+    "'lucky'.*stratified": ["train --out x --split lucky"],
+    "'int8'.*bfloat16": ["train --out x --precision int8"],
+    "'spark'.*local": ["survey . -o x --engine spark"],
+    "no file nowhere.h5": ["train --out x --data nowhere.h5"],
+    "HDF5": ["train --out x --data full/thesis.h5"],
+    "'ans'": ["train --out x --data full/no_labels.h5"],
+    "(?i)missing argument": ["figures"],
+    "no run folder": ["evaluate no", "figures no", "verify no", "figures full/thesis.txt"],
+    "no manifest.json": ["train --data some.h5 --out full --overwrite", "evaluate full"],
+    "manifest.json.*damaged": [
+        "evaluate damaged",
+        "figures damaged",
+        "predict a.png --run damaged",
+    ],
+    "--position or --name": ["predict", "predict a.png --name M51"],
+    'expected "RA DEC"': ["predict --position north"],
+    "x.txt.*expected": ["predict a.png -o x.txt", "predict a.png --figure x.txt"],
+    "no file": ["predict no.png no.jpg", "survey nowhere -o x"],
+    "by itself": ["predict a.h5 b.h5", "predict some.h5 --figure x.png"],
+    "workers": ["survey nowhere -o x --workers 2"],
+    "fly.*galclass --help": ["fly"],
+    "not empty": ["train --data some.h5 --out full", "train --data some.h5 --out full --resume"],
+    "is a file": ["train --data some.h5 --out full/thesis.txt"],
+    "cannot write .*Not a": ["train --data some.h5 --out full/thesis.txt/run"],
+    "exists.*--overwrite": ["data simulate full/thesis.txt", "predict some.h5 -o some.csv"],
+    "thesis.txt.*expected": ["predict some.h5 -o full/thesis.txt --overwrite"],
+    "in full, which is read": ["predict full -o full/x.csv", "predict full --figure full/x.png"],
+    "full.*choose another": ["survey full -o full/x", "survey some.h5 -o full --overwrite"],
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"), [(words, line) for words, lines in REFUSED.items() for line in lines]
+)
+def test_bad_command_ends_with_one_line_and_changes_no_file(words, line, command, tmp_path):
+    for folder in ("full", "damaged"):
+        (tmp_path / folder).mkdir()
+    for name in ("full/thesis.txt", "full/thesis.h5", "some.csv", "damaged/manifest.json"):
+        (tmp_path / name).write_text("years of work")
+    with h5py.File(tmp_path / "full" / "no_labels.h5", "w") as file:
+        file["images"] = IMAGES
+    write_galaxies("some.h5")
+    Image.new("RGB", (69, 69)).save("a.png")
+    assert_refused(command, line, words)
+
+
+def test_damaged_runs_are_refused(command, copied, measured_data):
+    manifest = copied.manifest
+    for name, content, words in (
+        ("examples.npz", b"PK", "examples.npz.*damaged"),
+        ("history.csv", b"", "history.csv is damaged"),
+        ("metrics.json", b"{}", "'accuracy'.*galclass evaluate"),
+    ):
+        before = (copied.path / name).read_bytes()
+        (copied.path / name).write_bytes(content)
+        assert_refused(command, f"figures {copied.path} --out figures", words)
+        (copied.path / name).write_bytes(before)
+    for change, words in (
+        ({"network": 5}, "'network' is 5, expected"),
+        ({"network": {"layers": 9}}, "network.*layers"),
+        ({"origin": {"kind": "dream"}}, "origin"),
+    ):
+        (copied.path / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        assert_refused(command, f"evaluate {copied.path} --data {measured_data}", words)

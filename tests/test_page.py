@@ -1,3 +1,5 @@
+"""The page answers as predict does, and is safe to open to others."""
+
 import base64
 import io
 import os
@@ -7,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from shutil import which
 from types import SimpleNamespace
 
@@ -18,29 +19,44 @@ from astropy.table import Table
 from PIL import Image
 
 import galclass
-from galclass import cli, page, predict
-from galclass.data.galaxy10 import CLASS_NAMES, CLASS_QUESTIONS
-from galclass.errors import DataError
+from galclass import CLASS_NAMES, cli, predict
+from galclass.errors import RunError
+from galclass.page.guide import Guide
+from galclass.page.questions import CLASS_QUESTIONS
+from galclass.page.table import DOWNLOADS, link_files
+from galclass.page.uploads import MAX_IMAGES, take_files
 
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
+UNLIKE = pytest.mark.filterwarnings("ignore:.*unlike the")
 
 
 @pytest.fixture(scope="module")
 def guide():
     pytest.importorskip("jinja2", reason="jinja2 is not installed: no page")
-    return page.Guide()
+    return Guide()
 
 
 @pytest.fixture
 def galaxy(tmp_path):
-    """The file of a galaxy of 424 x 424 pixels, named to break HTML."""
+    """The file of a galaxy of 424 x 424 pixels, with a name that could break HTML."""
     path = tmp_path / "<b>&amp;M 51.png"
     (image,), _ = galclass.simulate_galaxy10(1, seed=5)
     Image.fromarray(image).resize((424, 424)).save(path)
     return path
 
 
+def answer(guide, image, crop=None, name="one"):
+    """Return the row of an image and the HTML of its answer."""
+    if crop is None:
+        crop = guide.usual_crop
+    framing = guide.choose_framing(crop)
+    (row,) = guide.answer([(name, image)], framing)
+    return row, guide.show_answer(row, image, framing)
+
+
 class Tags(HTMLParser):
+    """The tags of HTML with their attributes."""
+
     def __init__(self, text):
         super().__init__()
         self.found = []
@@ -50,102 +66,120 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attributes)))
 
 
-def test_the_page_answers_as_predict_does(guide, galaxy):
-    expected = predict(galaxy)
-    table = guide.answer([(galaxy.name, galaxy)], None)
+def attributes_of(tag, text):
+    return [attributes for name, attributes in Tags(text).found if name == tag]
+
+
+def test_page_answers_as_predict_does(guide, galaxy):
+    (expected,) = predict(galaxy)
+    row, text = answer(guide, galaxy)
     for name in ("class", "p3", "unusual"):
-        np.testing.assert_allclose(table[name], expected[name], atol=1e-6)
-    text, (row,) = guide.show(table[0], galaxy, None), expected
-    assert f"{row['class'] + 1} {row['class_name']}" in text
-    assert f"{100 * row['probability']:.0f} %" in text
-    assert CLASS_QUESTIONS[row["class"]] in text
-    images = [attributes for tag, attributes in Tags(text).found if tag == "img"]
-    sizes = [
-        Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1]))).size
-        for image in images
-    ]
+        np.testing.assert_allclose(row[name], expected[name], atol=1e-6)
+    assert f"{expected['class'] + 1} {expected['class_name']}" in text
+    assert f"{100 * expected['probability']:.0f} %" in text
+    assert CLASS_QUESTIONS[expected["class"]] in text
+    sizes = []
+    for image in attributes_of("img", text):
+        content = base64.b64decode(image["src"].split(",")[1])
+        sizes.append(Image.open(io.BytesIO(content)).size)
     assert sizes[:3] == [(424, 424), (69, 69), (69, 69)]
     assert len(sizes) == 8
     assert "Simulated galaxies" in text
 
 
-def test_the_crop_is_marked_where_the_image_is_cut(guide, galaxy):
-    def box(crop):
-        text = guide.show(guide.answer([("one", galaxy)], crop)[0], galaxy, crop)
-        return [float(x) for x in re.search(r'<i style="left:(.*?)%;top:(.*?)%', text).groups()]
+def test_box_marks_the_part_of_the_image_that_is_used(guide, galaxy):
+    def box(image, crop=None):
+        match = re.search(r'<i style="left:(.*?)%;top:(.*?)%', answer(guide, image, crop)[1])
+        return match and [float(x) for x in match.groups()]
 
-    assert box(None) == pytest.approx([100 * 108 / 424] * 2)
-    assert box(0.8) == pytest.approx([10, 10])
-    (image,), _ = galclass.simulate_galaxy10(1)
-    small = guide.show(guide.answer([("small", image)], None)[0], image, None)
-    assert '<i style="left' not in small  # Images of the network's size are taken whole.
+    assert box(galaxy) == pytest.approx([100 * 108 / 424] * 2)
+    assert box(galaxy, 0.8) == pytest.approx([10, 10], abs=0.2)
+    assert box(galaxy, 1.0) is None
+    (small,), _ = galclass.simulate_galaxy10(1)
+    assert box(small) is None  # Images of the network's size are not cropped.
 
 
-def test_files_that_are_no_galaxies_are_answered_with_a_sentence_in_their_row(guide, tmp_path):
+def test_files_that_are_not_images_get_an_error_in_their_row(guide, tmp_path):
     name = "<img src=x onerror=alert(1)>.png"
     broken = tmp_path / name
-    broken.write_bytes(b"no image")
-    table = guide.answer([("good", galclass.simulate_galaxy10(1)[0][0]), (name, broken)], None)
-    assert not table["error"][0]
-    assert "cannot be read" in table["error"][1]
-    shown = guide.show(table[1], broken, None)
+    broken.write_bytes(b"not an image")
+    row, shown = answer(guide, broken, name=name)
+    assert "cannot be read" in row["error"]
     assert "cannot be read" in shown
     assert "<img src=x" not in shown
-    assert str(tmp_path) not in shown + table["error"][1]  # Where uploads lie is nobody's business.
-    links = [attributes for tag, attributes in Tags(page._links(table)).found if tag == "a"]
-    assert [link["download"].rpartition(".")[2] for link in links] == list(page.DOWNLOADS)
+    assert str(tmp_path) not in shown + row["error"]  # Nobody needs to know where uploads are.
+
+
+def test_table_can_be_downloaded_with_its_errors(guide, tmp_path):
+    (image,), _ = galclass.simulate_galaxy10(1)
+    named = [("good", image), ("missing", tmp_path / "missing.png")]
+    table = guide.answer(named, guide.choose_framing(guide.usual_crop))
+    links = attributes_of("a", link_files(table))
+    assert [link["download"].rpartition(".")[2] for link in links] == list(DOWNLOADS)
     for link in links:
         path = tmp_path / link["download"]
         path.write_bytes(base64.b64decode(link["href"].split(",")[1]))
-        form = "votable" if path.suffix == ".xml" else f"ascii{path.suffix}"
-        assert list(Table.read(path, format=form)["p0"].mask) == [False, True]
+        kind = "votable" if path.suffix == ".xml" else f"ascii{path.suffix}"
+        assert list(Table.read(path, format=kind)["p0"].mask) == [False, True]
 
 
-def test_too_many_images_are_refused_with_a_sentence(guide, galaxy):
-    ((name, image),), _ = page._take([str(galaxy)] * (page.MOST_IMAGES + 1))
-    (row,) = guide.answer([(name, image)], None)
-    assert "201 images, expected 200 at most" in guide.show(row, image, None)
+def test_too_many_images_are_refused(guide, galaxy):
+    ((name, image),) = take_files([str(galaxy)] * (MAX_IMAGES + 1))
+    assert "201 images, expected 200 at most" in answer(guide, image, name=name)[1]
 
 
-@pytest.mark.filterwarnings("ignore:.*unlike those of the training")
+@UNLIKE
 def test_three_fits_files_are_one_galaxy_in_the_order_of_their_bands(guide, tmp_path):
     rng = np.random.default_rng(0)
     files = {band: tmp_path / f"Frame-{band.upper()}-1.fits" for band in "gri"}
     for path in files.values():
         fits.writeto(path, rng.uniform(0, 5, (80, 80)))
     expected = predict([tuple(files.values())])
-    ((name, image),), _ = page._take([str(files[band]) for band in "irg"])
-    table = guide.answer([(name, image)], None)
-    assert table["p0"][0] == pytest.approx(expected["p0"][0], abs=1e-6)
-    two, _ = page._take([str(files["g"]), str(files["r"]), "a.png"])
-    (_, found) = guide.answer(two, None)["error"]
-    assert "r-1.fits: expected three fits files of a galaxy: frame-g" in found.lower()
-    with pytest.raises(DataError, match="expected three FITS"):
-        page.order_bands([Path("img.fits"), Path("gri.fits"), Path("r.fits")])
+    ((name, image),) = take_files([str(files[band]) for band in "irg"])
+    assert answer(guide, image, name=name)[0]["p0"] == pytest.approx(expected["p0"][0], abs=1e-6)
+    _, (name, image) = take_files([str(files["g"]), str(files["r"]), "a.png"])
+    assert "expected three FITS files of a galaxy" in answer(guide, image, name=name)[1]
 
 
 @pytest.mark.slow
-def test_a_run_with_classes_of_its_own_shows_its_own(measured, images_of_brightness, guide):
-    own = page.Guide(measured)
-    image = images_of_brightness[0][0]
-    text = own.show(own.answer([("mine", image)], None)[0], image, None)
+def test_run_is_compared_with_its_own_galaxies(measured, images_of_brightness):
+    own = Guide(measured)
+    _, text = answer(own, images_of_brightness[0][0])
     assert str(measured.origin) in text
     assert "imulated" not in text
     assert "not calibrated" in text  # 15 validation images are too few.
-    assert len(own.examples()) == 10
-    assert [name for _, name in guide.examples()] == [
-        f"{c + 1} {name}" for c, name in enumerate(CLASS_NAMES)
-    ]
+    assert len(own.list_examples()) == 10
 
 
-def test_images_unlike_the_training_are_marked(guide):
+def test_run_that_keeps_no_images_is_refused_unless_simulated_ones_are_like_its_own(trained):
+    with pytest.raises(RunError, match=r"examples.npz.*galclass evaluate"):
+        Guide(trained)
+
+
+def test_examples_of_the_pretrained_network_are_of_all_classes(guide):
+    names = [name for _, name in guide.list_examples()]
+    assert names == [f"{c} {name}" for c, name in enumerate(CLASS_NAMES, 1)]
+
+
+def test_images_unlike_the_training_images_are_marked(guide):
     noise = np.random.default_rng(0).integers(0, 256, (69, 69, 3), np.uint8)
     with pytest.warns(UserWarning, match="unlike"):
-        table = guide.answer([("noise", noise)], None)
-    assert "do not trust the answer" in guide.show(table[0], noise, None)
+        _, text = answer(guide, noise)
+    assert "do not trust the answer" in text
 
 
-def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
+def test_nothing_that_a_run_states_is_taken_for_html(guide, monkeypatch):
+    bad = "<img src=x onerror=alert(1)>"
+    origin = replace(guide.origin, name=bad, title=bad, kind="file")
+    run = SimpleNamespace(origin=origin, manifest=guide.run.manifest)
+    trained = f"{run.manifest['split']['train_size']:,}"
+    assert trained in guide.show_head()
+    monkeypatch.setattr(guide, "origin", origin)
+    monkeypatch.setattr(guide, "run", run)
+    assert bad not in guide.show_head() + guide.show_origin()
+
+
+def test_command_without_gradio_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.setattr(sys, "argv", ["galclass", "page"])
     with pytest.raises(SystemExit, match="2"):
@@ -177,39 +211,37 @@ def served(tmp_path_factory):
         assert list(folder.iterdir())
         yield f"http://127.0.0.1:{port}"
         process.terminate()
-    # Uploads are deleted with it; TensorFlow leaves compiled modules.
+    # Uploads are deleted at the end; TensorFlow leaves compiled modules.
     assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == []
 
 
 @pytest.fixture
 def tab(served):
-    """A tab of a browser that shows it, and the addresses that it asked."""
+    """A tab of a browser that shows the page, with the addresses that it requested."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: the page is not looked at")
+        pytest.skip("Chromium is not installed: the page is not opened in a browser")
     with api.sync_playwright() as playwright:
-        options = {"executable_path": CHROMIUM, "args": ["--no-sandbox"]}
-        browser = playwright.chromium.launch(**options)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 1400})
         tab.set_default_timeout(180_000)
-        tab.asked = []
-        tab.on("request", lambda request: tab.asked.append(request.url))
+        tab.requested = []
+        tab.on("request", lambda request: tab.requested.append(request.url))
         tab.goto(served)
         yield tab
         browser.close()
 
 
 @pytest.mark.slow
-def test_in_a_browser_an_image_is_dropped_its_class_seen_and_a_broken_one_explained(
-    tab, galaxy, tmp_path, served
-):
+def test_page_in_a_browser(tab, galaxy, tmp_path, served):
+    """Good and broken images are dropped, pasted and chosen; nothing is sent elsewhere."""
     (row,) = predict(galaxy)
     upload = tab.locator("#images input[type=file]")
     upload.set_input_files(galaxy)
     tab.get_by_role("heading", name=f"{row['class'] + 1} {row['class_name']}").wait_for()
     assert tab.locator(".three img").count() == 3
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no image")
+    broken.write_bytes(b"not an image")
     upload.set_input_files([galaxy, broken])
     tab.get_by_role("gridcell", name=re.compile("cannot be read")).first.wait_for()
     with tab.expect_download() as download:
@@ -225,29 +257,19 @@ def test_in_a_browser_an_image_is_dropped_its_class_seen_and_a_broken_one_explai
     tab.get_by_role("alert").get_by_text("broken.png cannot be read").wait_for()
     tab.evaluate(PASTE, base64.b64encode(broken.read_bytes()).decode())
     tab.get_by_role("alert").get_by_text("pasted.png cannot be read").wait_for()
-    tab.locator(".grid-container button").nth(1).click()  # The page goes on.
+    tab.locator(".grid-container button").nth(1).click()
     tab.get_by_role("heading", name=CLASS_NAMES[1]).wait_for()
-    assert [url for url in tab.asked if not url.startswith((served, "data:", "blob:"))] == []
+    assert [url for url in tab.requested if not url.startswith((served, "data:", "blob:"))] == []
 
 
 @pytest.mark.slow
-def test_an_address_in_place_of_an_upload_is_not_fetched(served):
+def test_address_in_place_of_an_upload_is_not_fetched(served):
     client = pytest.importorskip("gradio_client", reason="gradio is not installed: no page")
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.settimeout(0.1)
         address = f"http://127.0.0.1:{other.getsockname()[1]}/galaxy.png"
         file = {"path": address, "meta": {"_type": "gradio.FileData"}}
         with pytest.raises(Exception, match="is an address, expected a file"):
-            client.Client(served, verbose=False).predict([file], api_name="/_take")
+            client.Client(served, verbose=False).predict([file], api_name="/take")
         with pytest.raises(TimeoutError):
             other.accept()
-
-
-def test_nothing_of_a_run_is_taken_for_html(guide):
-    bad = "<img src=x onerror=alert(1)>"
-    origin = replace(guide.origin, name=bad, kind="file")
-    assert bad not in guide.template.render(examples=origin)
-    run = SimpleNamespace(origin=origin, manifest=guide.run.manifest)
-    assert bad not in guide.template.render(head=True, run=run)
-    trained = f"{guide.run.manifest['split']['train_size']:,} galaxies"
-    assert trained in guide.template.render(head=True, run=guide.run)  # Not those of the test set.

@@ -1,3 +1,8 @@
+"""A run folder is read as it was written, and damaged or foreign ones are refused."""
+
+import json
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,100 +10,168 @@ from hypothesis import strategies as st
 
 from galclass import load_pretrained, load_run
 from galclass.errors import ParameterError, RunError
-from galclass.files import remove_leftovers, whole_file, write_json
-from galclass.run import Run, as_run, best_epoch, weights_sha256, write_history
+from galclass.run import ARRAYS, Run, as_run, best_epoch, delete_run
+
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of a run, which a test may change."""
+    return load_run(shutil.copytree(trained.path, tmp_path / "run"))
 
 
 @settings(deadline=None)
-@given(rows=st.lists(st.tuples(*[st.floats(allow_nan=False)] * 4), min_size=1, max_size=5))
-def test_histories_come_back_to_the_last_bit(rows, tmp_path_factory):
-    names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-    rows = [dict(zip(names, (k, *row), strict=True)) for k, row in enumerate(rows, 1)]
-    path = tmp_path_factory.mktemp("history")
-    write_history(path / "history.csv", rows)
-    expected = {name: np.array([row[name] for row in rows]) for name in names}
-    np.testing.assert_equal(Run(path).history, expected)
+@given(st.lists(st.tuples(*[st.floats(allow_nan=False)] * 4), min_size=1, max_size=5))
+def test_history_is_read_to_the_last_bit(tmp_path_factory, rows):
+    rows = [dict(zip(COLUMNS, (k, *row), strict=True)) for k, row in enumerate(rows, 1)]
+    run = Run(tmp_path_factory.mktemp("history"))
+    run.write_history(rows)
+    expected = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
+    np.testing.assert_equal(run.history, expected)
 
 
-def test_the_best_epoch_has_the_highest_accuracy_and_of_equals_the_lowest_loss():
-    history = {"val_accuracy": [0.5, 0.8, 0.8, 0.7], "val_loss": [1.0, 0.9, 0.6, 0.1]}
-    rows = [dict(zip(history, row, strict=True)) for row in zip(*history.values(), strict=True)]
-    assert best_epoch(history) == best_epoch(rows) == 3
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_are_read_as_they_were_written(name, tmp_path):
+    run = Run(tmp_path)
+    assert run.usual is None
+    arrays = {key: np.arange(k, 5) for k, key in enumerate(ARRAYS[name])}
+    run.write_arrays(name, **arrays)
+    expected = arrays
+    if name == "seen":
+        expected = arrays["hashes"]
+    np.testing.assert_equal(getattr(run, name), expected)
+    with pytest.raises(ParameterError, match=f"{name}: arrays .*expected"):
+        run.write_arrays(name, other=np.arange(3))
 
 
-def test_the_hash_of_weights_tells_values_shapes_and_order():
-    a, b = np.arange(6, dtype="f4"), np.ones(2, "f4")
-    hashes = [[a, b], [b, a], [a.reshape(2, 3), b], [a + 1e-6, b]]
-    assert len({weights_sha256(arrays) for arrays in hashes}) == 4
+def test_best_epoch_has_the_highest_accuracy_and_then_the_lowest_loss():
+    accuracies = [0.5, 0.8, 0.8, 0.7]
+    losses = [1.0, 0.9, 0.6, 0.1]
+    assert best_epoch({"val_accuracy": accuracies, "val_loss": losses}) == 3
+    rows = [
+        {"val_accuracy": accuracy, "val_loss": loss}
+        for accuracy, loss in zip(accuracies, losses, strict=True)
+    ]
+    assert best_epoch(rows) == 3
+
+
+def test_two_checkpoints_are_kept(tmp_path):
+    run = Run(tmp_path)
+    for epoch in (1, 2, 3):
+        run.write_checkpoint(epoch, {"epoch": epoch})
+    assert [path.name for path in run.list_checkpoints()] == ["00003.npz", "00002.npz"]
+    run.write_checkpoint(1, {"epoch": 1})  # The later ones were damaged.
+    assert [path.name for path in run.list_checkpoints()] == ["00001.npz"]
+    run.delete_checkpoints()
+    assert run.list_checkpoints() == []
+
+
+def test_deleting_a_run_keeps_other_files(run):
+    (run.path / "figures").mkdir()
+    (run.path / "checkpoint").symlink_to(run.path.parent)
+    (run.path / "notes.txt").touch()
+    delete_run(run.path)
+    assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
+    assert run.path.parent.exists()
+
+
+def test_run_that_is_part_of_galclass_cannot_be_written():
     run = load_pretrained()
-    arrays = [variable.numpy() for variable in run.load_model().trainable_variables]
-    assert weights_sha256(arrays) == run.manifest["weights_sha256"]["model"]
-    assert (run.path / "model.keras").stat().st_size < 4_000_000
-    assert not list(run.path.glob("examples.npz")) + list(run.path.glob("mistakes.npz"))
+    before = {path: path.stat().st_mtime_ns for path in run.path.iterdir()}
+    writers = [
+        lambda: run.write_manifest({}),
+        lambda: run.write_history([{"epoch": 1}]),
+        lambda: run.write_model(None),
+        lambda: run.write_arrays("seen", hashes=[]),
+        lambda: run.write_metrics({}),
+        lambda: run.write_card(""),
+        lambda: delete_run(run.path),
+    ]
+    for write in writers:
+        with pytest.raises(RunError, match="is part of galclass, expected a run of yours; copy"):
+            write()
+    assert {path: path.stat().st_mtime_ns for path in run.path.iterdir()} == before
 
 
-def test_the_galaxies_of_a_run_are_told_from_others_and_simulated_ones_found_again(
-    measured, images_of_brightness, simulated_run
-):
-    images, labels = images_of_brightness
-    changed = images.copy()
-    changed[5, 3, 3, 1] ^= 1
-    assert [len(part) for part in measured.split(images, labels)] == [69, 16, 15]
-    run = load_run(simulated_run)
-    data = run.load_data()
-    assert data.origin == run.origin
-    assert run.load_data(simulated_run.parent / "Galaxy10.h5").origin.sha256 == run.origin.sha256
-    for one, *others in (
-        (measured, changed, labels),
-        (measured, images, labels[::-1]),
-        (measured, images[:50], labels[:50]),
-        (load_run(simulated_run), data.images[::-1], data.labels[::-1]),
-    ):
-        with pytest.raises(RunError, match="not the run's"):
-            one.split(*others)
-    with pytest.raises(RunError, match="place"):
-        measured.load_data()
+def test_run_may_be_given_by_its_path(trained):
+    assert as_run(trained) is trained
+    assert as_run(str(trained.path)) == trained
+    for value in (3, None, {}):
+        with pytest.raises(ParameterError, match="expected a Run or the path"):
+            as_run(value)
 
 
-def test_the_summary_gives_the_metrics_of_every_class(measured):
-    table, metrics = measured.summary(), measured.metrics
-    assert table["class"].tolist() == [*range(1, 11), 0]
-    recalls = [row["recall"] for row in (*metrics["classes"], {"recall": metrics["accuracy"]})]
-    np.testing.assert_allclose(table["recall"], 100 * np.array(recalls))
-    supports = [row["support"] for row in metrics["classes"]]
-    assert table["galaxies"][:-1].tolist() == supports
-    assert table.meta["accuracy"] == metrics["accuracy"]
+@pytest.mark.parametrize("path", ["", "nowhere", "~nobody-here/run", "/dev/null"])
+def test_path_that_is_not_a_folder_is_refused(path):
+    with pytest.raises(RunError, match=r"no run folder .*; make one with: galclass train"):
+        load_run(path)
 
 
-def test_a_calibration_that_is_none_is_refused_and_what_is_neither_run_nor_path(copied):
-    wrong = {"temperature": -1, "class_shift": None}
-    write_json(copied.path / "metrics.json", copied.metrics | {"calibration": wrong})
-    with pytest.raises(RunError, match="no calibration"):
-        _ = load_run(copied.path).calibration
-    for run in (3, None, {}):
-        with pytest.raises(ParameterError, match="expected a Run"):
-            as_run(run)
-
-
-def test_only_temporary_files_of_killed_processes_are_cleared(tmp_path):
-    kept = {tmp_path / name for name in (".hidden", "1-00000000.tmp.json", ".12-zz.tmp.json")}
-    left = tmp_path / ".123-0123abcd.tmp.json"
-    for path in (*kept, left):
-        path.touch()
-    remove_leftovers(tmp_path, older_than=60)
-    assert left.exists()
-    remove_leftovers(tmp_path)
-    assert set(tmp_path.iterdir()) == kept
+def test_folder_without_a_manifest_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"no manifest.json in .*galclass train"):
+        load_run(tmp_path)
+    (tmp_path / "manifest.json").mkdir()
+    with pytest.raises(RunError, match=r"cannot be read.*directory"):
+        load_run(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("error", "seen"), [(OSError(28, "No space left on device"), RunError), (KeyError(), KeyError)]
+    ("content", "words"),
+    [
+        (b"[" * 100_000, "damaged"),
+        (b"\xff\xfe{}", "damaged"),
+        (b"[]", "a list, expected a JSON object"),
+        (b"{}", "'recipe' is None, expected"),
+        ({"network": 5}, "'network' is 5, expected"),
+    ],
 )
-def test_a_file_that_cannot_be_written_whole_leaves_the_one_before(tmp_path, error, seen):
-    path = tmp_path / "file.txt"
-    path.write_text("before")
-    with pytest.raises(seen), whole_file(path) as temporary:  # noqa: PT012
-        temporary.write_text("half")
-        raise error
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
+def test_damaged_manifest_is_refused(run, content, words):
+    if isinstance(content, dict):
+        content = json.dumps({**run.manifest, **content}).encode()
+    (run.path / "manifest.json").write_bytes(content)
+    with pytest.raises(RunError, match=f"manifest.json.*{words}"):
+        load_run(run.path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": {"layers": 9}}, "network.*layers"),
+        ({"network": {"classes": -1}}, "network.*classes=-1"),
+        ({"weights_sha256": "0" * 64}, "weights of sha256 .*, expected the manifest's 000"),
+    ],
+)
+def test_model_must_be_that_of_the_manifest(run, changes, words):
+    run.write_manifest({**run.manifest, **changes})
+    with pytest.raises(RunError, match=f"model.keras .*{words}.*; copy the run again"):
+        run.load_model()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "read", "words"),
+    [
+        ("model.keras", None, Run.load_model, "no model.keras in .*; train"),
+        ("model.keras", b"", Run.load_model, "does not hold the manifest's network"),
+        ("history.csv", None, lambda run: run.history, "no history.csv in .*; train"),
+        ("history.csv", b"", lambda run: run.history, "history.csv is damaged"),
+        ("history.csv", b"epoch,loss\n1,x\n", lambda run: run.history, "history.csv is damaged"),
+        ("metrics.json", None, lambda run: run.metrics, "no metrics.json .*galclass evaluate"),
+        ("metrics.json", b"{}", lambda run: run.metrics, "'accuracy'.*galclass evaluate"),
+        ("seen.npz", None, lambda run: run.seen, "no seen.npz .*galclass train"),
+        ("examples.npz", b"PK", lambda run: run.examples, "examples.npz .*damaged"),
+    ],
+)
+def test_missing_or_damaged_file_is_refused_when_it_is_read(run, name, content, read, words):
+    (run.path / name).unlink(missing_ok=True)
+    if content is not None:
+        (run.path / name).write_bytes(content)
+    with pytest.raises(RunError, match=words):
+        read(run)
+
+
+def test_unfinished_run_is_refused_where_it_must_be_complete(run):
+    run.require_complete()
+    run.write_manifest({**run.manifest, "status": "training"})
+    with pytest.raises(RunError, match="is unfinished, expected a finished run; resume"):
+        run.require_complete()

@@ -1,1 +1,1 @@
-"""Galaxies: the published file, simulated ones, and any image made into a network's input."""
+"""Galaxy10's file, what valid images and labels are, and the split."""

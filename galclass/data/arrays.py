@@ -1,4 +1,4 @@
-"""What valid images, labels and integers are: the checks at the border of public functions."""
+"""Input validation for public functions."""
 
 import contextlib
 import operator
@@ -12,124 +12,181 @@ from ..errors import DataError, ParameterError
 Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.integer[Any]]
 
-IMAGE_SHAPE = (69, 69, 3)
-MOST_CLASSES = 255  # uint8 has one more, which stands for no class in FITS
-SIDES = (32, 256)  # least and most pixels of an image's side
+MAX_CLASSES = 255  # FITS needs the remaining value of uint8 for a missing class
+MIN_SIDE = 32  # pixels
+MAX_SIDE = 256
 
 
 def check_images(
     images: ArrayLike, *, shape: tuple[int, ...] | None = None, name: str = "images"
 ) -> Images:
-    """Images as a uint8 array of shape (N, s, s, 3), or an error that says what they are.
+    """Return images as a uint8 array of shape (N, s, s, 3).
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, s, s, 3) or (N, s, s, 1)
-        A single channel is repeated.
+        A single channel is repeated three times.
     shape : tuple of int, optional
-        Of an image. Default: any square one of 32 to 256 pixels.
-    name : str
-        What they are called in errors.
+        Required shape of each image. Default: any square image of 32 to 256 pixels.
+    name : str, default "images"
+        Name of the argument in error messages.
 
     Raises
     ------
     DataError
-        Another dtype or shape, or no image at all.
+        The array has another dtype or shape, or is empty.
     """
     images = as_array(images, name)
     if images.dtype != np.uint8:
-        hint = "give pixel values 0-255, without NaN, as uint8"
-        if images.dtype.kind in "iuf" and images.min() >= 0 and images.max() <= 255:
-            top = 1 if images.max() <= 1 else 255
-            hint = f"in 0-{top}, convert with (images * {255 // top}).round().astype('uint8')"
-        raise DataError(f"{name}: dtype {images.dtype}, expected uint8; {hint}")
-    found = images.shape[1:]
-    if len(found) == 3 and found[2] == 1:
+        raise DataError(
+            f"{name}: dtype {images.dtype}, expected uint8; {_conversion_to_uint8(images)}"
+        )
+    given_shape = images.shape
+    if images.ndim == 4 and images.shape[3] == 1:
         images = np.repeat(images, 3, axis=3)
-    low, high = SIDES
-    fits = images.ndim == 4 and found[0] == found[1] and found[2] in (1, 3)
-    if not (low <= found[0] <= high if fits and shape is None else images.shape[1:] == shape):
-        hint = ""
-        if len(found) == 3 and found[0] == 3:
-            hint = "; channels come last: images.transpose(0, 2, 3, 1)"
-        elif len(found) == 2 and found[1] == 3:
-            hint = "; a single image needs a first axis: images[None]"
-        elif len(found) == 2:
-            hint = "; these are grey, expected red, green and blue (the i, r and g bands)"
-        wanted = f"(N, s, s, 3), s from {low} to {high}"
-        wanted = wanted if shape is None else f"(N, {str(shape)[1:]}"
-        raise DataError(f"{name}: shape {images.shape}, expected {wanted}{hint}")
+    if not _is_valid_shape(images.shape, shape):
+        if shape is None:
+            expected = f"(N, s, s, 3), s from {MIN_SIDE} to {MAX_SIDE}"
+        else:
+            expected = f"(N, {', '.join(map(str, shape))})"
+        hint = _shape_hint(given_shape)
+        raise DataError(f"{name}: shape {given_shape}, expected {expected}{hint}")
     return images
 
 
-def check_class_names(names: Any) -> tuple[str, ...]:
-    """Names of classes as a tuple, or a ParameterError that says what they are."""
-    known = () if isinstance(names, str) else tuple(names)
-    texts = [name for name in known if isinstance(name, str) and name.strip()]
-    if not 2 <= len(set(texts)) == len(known) <= MOST_CLASSES:
-        raise ParameterError(f"class_names={names!r}, expected 2 to {MOST_CLASSES} different names")
-    return tuple(str(name) for name in texts)
+def _is_valid_shape(found: tuple[int, ...], required: tuple[int, ...] | None) -> bool:
+    if required is not None:
+        return found[1:] == required
+    if len(found) != 4:
+        return False
+    height, width, channels = found[1:]
+    return height == width and MIN_SIDE <= height <= MAX_SIDE and channels == 3
+
+
+def _conversion_to_uint8(images: NDArray[Any]) -> str:
+    if images.dtype.kind not in "iuf" or not (images.min() >= 0 and images.max() <= 255):
+        return "give pixel values 0-255, without NaN, as uint8"
+    if images.max() <= 1:
+        return "in 0-1, convert with (images * 255).round().astype('uint8')"
+    return "in 0-255, convert with images.round().astype('uint8')"
+
+
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    if len(shape) == 4 and shape[1] == 3:
+        return "; channels come last: images.transpose(0, 2, 3, 1)"
+    if len(shape) == 3 and shape[2] == 3:
+        return "; a single image needs a first axis: images[None]"
+    if len(shape) == 3:
+        return "; these are grey, expected red, green and blue (the i, r and g bands)"
+    return ""
 
 
 def check_labels(
-    labels: ArrayLike, count: int | None = None, *, classes: int = 10, name: str = "labels"
+    labels: ArrayLike,
+    count: int | None = None,
+    *,
+    classes: int = MAX_CLASSES,
+    name: str = "labels",
 ) -> NDArray[np.uint8]:
-    """Labels as a uint8 array of shape (N,), or an error that says what they are.
+    """Return labels as a uint8 array of shape (N,).
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+    count : int, optional
+        Required number of labels: the number of images.
+    classes : int, default 255
+        Number of classes; labels are 0 to ``classes - 1``.
+    name : str, default "labels"
+        Name of the argument in error messages.
 
     Raises
     ------
     DataError
-        Not one-dimensional, not integers, out of range, empty or not `count` of them.
+        The labels are not one-dimensional, not integers, out of range, empty, or not `count`.
     """
     labels = as_array(labels, name)
     if labels.ndim != 1:
-        wide = labels.ndim == 2 and labels.shape[1] > 1
-        hint = "; one-hot? Take labels.argmax(axis=1)" if wide else ""
+        hint = ""
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            hint = "; one-hot? Take labels.argmax(axis=1)"
         raise DataError(f"{name}: labels of shape {labels.shape}, expected (N,){hint}")
     if labels.dtype.kind not in "iu":
-        by_name = "[galclass.CLASS_NAMES.index(label) for label in labels]"
-        by_name += ", or names of your own with numpy.unique(labels, return_inverse=True)[1]"
-        way = by_name if labels.dtype.kind in "OSU" else "labels.astype('uint8'), without NaN"
-        wanted = f"expected integers 0-{classes - 1}; convert with {way}"
-        raise DataError(f"{name}: labels of dtype {labels.dtype}, {wanted}")
-    if count not in (None, len(labels)):
+        if labels.dtype.kind in "OSU":
+            conversion = (
+                "[galclass.CLASS_NAMES.index(label) for label in labels], or other names with "
+                "numpy.unique(labels, return_inverse=True)[1]"
+            )
+        else:
+            conversion = "labels.astype('uint8'), without NaN"
+        raise DataError(
+            f"{name}: labels of dtype {labels.dtype}, expected integers 0-{classes - 1}; "
+            f"convert with {conversion}"
+        )
+    if count is not None and count != len(labels):
         raise DataError(f"{name}: {count} images but {len(labels)} labels; expected one each")
-    low, high = labels.min(), labels.max()
-    if low < 0 or high >= classes:
-        raise DataError(f"{name}: labels from {low} to {high}, expected 0-{classes - 1}")
+    lowest = labels.min()
+    highest = labels.max()
+    if lowest < 0 or highest >= classes:
+        raise DataError(f"{name}: labels from {lowest} to {highest}, expected 0-{classes - 1}")
     return labels.astype(np.uint8, copy=False)
 
 
-def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    """Values as an array, or a DataError where this would lose a mask or a unit."""
-    mask = getattr(values, "mask", None)  # A method in pandas.
-    if mask is not None and not callable(mask) and np.any(mask):
-        raise DataError(f"{name}: some values are masked; leave these out, or fill them first")
-    if getattr(values, "unit", None) is not None:
-        raise DataError(f"{name}: unit {values.unit}; convert it, and give the plain numbers")
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError) as error:  # Its parts differ in shape, or it is on a GPU.
-        raise DataError(f"{name}: not an array ({error}); expected one of NumPy") from error
-    if not array.size:
-        raise DataError(f"{name}: shape {array.shape}, nothing in it; expected one galaxy or more")
-    return array
+def check_class_names(names: Any) -> tuple[str, ...]:
+    """Return class names as a tuple of str.
 
-
-def check_symmetric(symmetric: Any) -> Any:
-    """None, False, True or "unsure" as such, or a ParameterError that says what it is."""
-    ways = {None: None, False: False, True: True, "unsure": "unsure"}
-    try:
-        return ways[symmetric]
-    except (KeyError, TypeError):
-        raise ParameterError(f"symmetric={symmetric!r}, expected True, False or 'unsure'") from None
+    Raises
+    ------
+    ParameterError
+        The names are not 2 to 255 different, non-empty strings.
+    """
+    if isinstance(names, str):
+        valid = False
+    else:
+        names = tuple(names)
+        valid = (
+            2 <= len(names) <= MAX_CLASSES
+            and all(isinstance(name, str) and name.strip() for name in names)
+            and len(set(names)) == len(names)
+        )
+    if not valid:
+        raise ParameterError(f"class_names={names!r}, expected 2 to {MAX_CLASSES} different names")
+    return tuple(str(name) for name in names)
 
 
 def check_integer(value: Any, name: str, least: int, most: int | None = None) -> int:
-    """An integer of any kind but a boolean as an int, or a ParameterError that says what it is."""
+    """Return an integer of Python or NumPy as int.
+
+    Raises
+    ------
+    ParameterError
+        The value is not an integer from `least` to `most`; a boolean is not one.
+    """
     with contextlib.suppress(TypeError):
         number = operator.index(value)
         if not isinstance(value, bool) and least <= number and (most is None or number <= most):
             return number
     limits = f"{least} or more" if most is None else f"{least} to {most}"
     raise ParameterError(f"{name}={value!r}, expected an integer of {limits}")
+
+
+def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    """Return values as an array.
+
+    Raises
+    ------
+    DataError
+        The values have a mask or a unit, which the array would lose, or are not an array.
+    """
+    mask = getattr(values, "mask", None)  # pandas has a method of this name.
+    if mask is not None and not callable(mask) and np.any(mask):
+        raise DataError(f"{name}: some values are masked; leave these out, or fill them first")
+    if getattr(values, "unit", None) is not None:
+        raise DataError(f"{name}: unit {values.unit}; convert it, and give the plain numbers")
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:  # Ragged lists, or tensors on a GPU.
+        raise DataError(f"{name}: not an array ({error}); expected a NumPy array") from error
+    if not array.size:
+        raise DataError(f"{name}: shape {array.shape}, it is empty; expected one galaxy or more")
+    return array

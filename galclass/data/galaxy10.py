@@ -1,11 +1,11 @@
-"""Galaxy10, of SDSS and of DECaLS: fetch, verify, read and write.
+"""Galaxy10 SDSS and Galaxy10 DECaLS: fetch, verify and read.
 
 Galaxy10 SDSS: 21,785 colour images of galaxies, 69 x 69 pixels, in ten morphological classes. A
-galaxy is in the set where one class has more than 55 % of the votes of Galaxy Zoo 2.
+galaxy is in the data set if one class has more than 55 % of the votes of Galaxy Zoo 2.
 
-Origin of the images: Sloan Digital Sky Survey. Labels: Galaxy Zoo 2 (Willett et al. 2013,
-MNRAS 435, 2835; Hart et al. 2016, MNRAS 461, 3663). Compilation: astroNN (Leung & Bovy 2019,
-MNRAS 483, 3255), https://astronn.readthedocs.io/en/latest/galaxy10sdss.html.
+Images: Sloan Digital Sky Survey. Labels: Galaxy Zoo 2 (Willett et al. 2013, MNRAS 435, 2835;
+Hart et al. 2016, MNRAS 461, 3663). Compilation: astroNN (Leung & Bovy 2019, MNRAS 483, 3255),
+https://astronn.readthedocs.io/en/latest/galaxy10sdss.html.
 
 Galaxy10 DECaLS: 17,736 images of 256 x 256 pixels in ten other classes, from the DESI Legacy
 Imaging Surveys (Dey et al. 2019, AJ 157, 168) and Galaxy Zoo DECaLS (Walmsley et al. 2022, MNRAS
@@ -13,24 +13,26 @@ Imaging Surveys (Dey et al. 2019, AJ 157, 168) and Galaxy Zoo DECaLS (Walmsley e
 """
 
 import contextlib
-import io
 import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+import pooch
+import urllib3
 
 from ..errors import DataError, DownloadError, ParameterError
-from ..files import PathLike, sha256_of_file, whole_file
-from .arrays import IMAGE_SHAPE, Images, Labels, check_class_names, check_images, check_labels
+from ..files import PathLike, sha256_of_file
+from .arrays import Images, Labels, check_class_names, check_images, check_labels
+from .dataset import Dataset, Origin
 
-TIMEOUT = 30.0  # seconds without an answer, or between two pieces of one
+TIMEOUT = 30.0  # seconds without an answer, or between two parts of one
 
 CLASS_NAMES = (
     "Disk, Face-on, No Spiral",
@@ -44,20 +46,9 @@ CLASS_NAMES = (
     "Disk, Face-on, Medium Spiral",
     "Disk, Face-on, Loose Spiral",
 )
-# What the volunteers were asked on the way to each class, and answered: the decision tree of Galaxy
-# Zoo 2 (Willett et al. 2013, table 2: tasks 01, 02, 04, 07, 09 and 10), shortened.
-_DISK = "Smooth and rounded, or with features or a disk? Features or a disk."
-_EDGE_ON = f"{_DISK} A disk viewed edge-on? Yes. Does it have a bulge, and of what shape?"
-_FACE_ON = f"{_DISK} A disk viewed edge-on? No. Any sign of spiral arms?"
-_SMOOTH = "Smooth and rounded, or with features or a disk? Smooth. How rounded is it?"
-_ARMS = f"{_FACE_ON} Yes. How tightly wound are they?"
-CLASS_QUESTIONS = (
-    f"{_FACE_ON} No.",
-    *(f"{_SMOOTH} {answer}." for answer in ("Completely round", "In between", "Cigar shaped")),
-    *(f"{_EDGE_ON} {answer}." for answer in ("Rounded", "Boxy", "No bulge")),
-    *(f"{_ARMS} {answer}." for answer in ("Tight", "Medium", "Loose")),
-)
-# As astroNN's module galaxy10 and its page have them; that module calls class 3 otherwise, like 4.
+# Counted in the published file. astroNN's page gives 394 for class 3, which does not sum to 21,785.
+CLASS_COUNTS = (3461, 6997, 6292, 349, 1534, 17, 589, 1121, 906, 519)
+# From astroNN's module galaxy10 and its page; the module calls class 3 by the name of class 4.
 DECALS_NAMES = (
     "Disturbed",
     "Merging",
@@ -70,14 +61,29 @@ DECALS_NAMES = (
     "Edge-on without Bulge",
     "Edge-on with Bulge",
 )
-# Counted in the published file. astroNN's page gives 394 for class 3, which does not sum to 21,785.
-CLASS_COUNTS = (3461, 6997, 6292, 349, 1534, 17, 589, 1121, 906, 519)
-# Recall of each class that the published notebook measured, from its confusion matrix.
-PUBLISHED_RECALL = (0.610, 0.956, 0.901, 0.552, 0.786, 0.0, 0.899, 0.635, 0.438, 0.466)
+# Galaxy10 SDSS shows the central 207 of the 424 pixels of Galaxy Zoo's images. Found by comparing
+# the pixels of both: the box (108, 108, 315, 315), resized to 69 x 69 with PIL's BILINEAR.
+GALAXY10_CROP = 207 / 424
+IMAGE_SHAPE = (69, 69, 3)
 
 
 class Published(NamedTuple):
-    """A published file: its name, hash, addresses, pixels of an image's side, and classes."""
+    """A published file.
+
+    Parameters
+    ----------
+    title : str
+    file_name : str
+    sha256 : str
+        Hash of the file.
+    urls : tuple of str
+        Addresses, in the order in which they are tried.
+    side : int
+        Width and height of the images, in pixels.
+    class_names : tuple of str
+    crop : float or None
+        See :class:`galclass.data.dataset.Origin`.
+    """
 
     title: str
     file_name: str
@@ -85,80 +91,96 @@ class Published(NamedTuple):
     urls: tuple[str, ...]
     side: int
     class_names: tuple[str, ...]
+    crop: float | None
 
 
 DATASETS = {
     "galaxy10": Published(
-        "Galaxy10 SDSS",
-        "Galaxy10.h5",
-        "969a6b1cefcc36e09fffa86febd2f699a4aa19b837ba0427f01b0bc6ded458af",
-        (
+        title="Galaxy10 SDSS",
+        file_name="Galaxy10.h5",
+        sha256="969a6b1cefcc36e09fffa86febd2f699a4aa19b837ba0427f01b0bc6ded458af",
+        urls=(
             "https://zenodo.org/records/10844811/files/Galaxy10.h5",
             "https://www.astro.utoronto.ca/~bovy/Galaxy10/Galaxy10.h5",
         ),
-        69,
-        CLASS_NAMES,
+        side=69,
+        class_names=CLASS_NAMES,
+        crop=GALAXY10_CROP,
     ),
     "decals": Published(
-        "Galaxy10 DECaLS",
-        "Galaxy10_DECals.h5",
-        "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571",
-        (
+        title="Galaxy10 DECaLS",
+        file_name="Galaxy10_DECals.h5",
+        sha256="19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571",
+        urls=(
             "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5",
             "https://www.astro.utoronto.ca/~hleung/shared/Galaxy10/Galaxy10_DECals.h5",
         ),
-        256,
-        DECALS_NAMES,
+        side=256,
+        class_names=DECALS_NAMES,
+        crop=None,
     ),
 }
 
 
-def load_galaxy10(path: PathLike | None = None) -> tuple[Images, NDArray[np.uint8]]:
-    """Load Galaxy10, downloading it when it is not on this machine.
+def load_galaxy10(path: PathLike = "galaxy10") -> Dataset:
+    """Load Galaxy10; download it if it is not on this machine.
 
     Parameters
     ----------
-    path : str or path-like, optional
-        ``"galaxy10"`` (of SDSS, 210 MB; default) or ``"decals"`` (2.7 GB), which
-        :func:`galclass.data.galaxy10.locate_galaxy10` finds or fetches; or an HDF5 file in the
-        layout of one of them.
+    path : str or path-like, default "galaxy10"
+        ``"galaxy10"`` (SDSS, 210 MB) or ``"decals"`` (2.7 GB), which
+        :func:`galclass.data.galaxy10.locate_galaxy10` finds or downloads; or the path of an HDF5
+        file with the columns of these, ``images`` and ``ans``. The attribute ``class_names`` of a
+        file, a list of str, names its classes. A file without it is in the layout of the
+        published file with images of its size, and has the classes of that file.
 
     Returns
     -------
-    images : ndarray of uint8, shape (N, 69, 69, 3) or (N, 256, 256, 3)
-        Red, green and blue; of SDSS from the i, r and g bands, of DECaLS from z, r and g. N is
-        21,785 or 17,736 for the published files.
-    labels : ndarray of uint8, shape (N,)
-        Classes 0 to 9; of SDSS, indices into ``CLASS_NAMES``.
+    Dataset
+        Named tuple ``images`` (uint8, (N, s, s, 3); s = 69 and N = 21,785 for SDSS, s = 256 and
+        N = 17,736 for DECaLS), ``labels`` (uint8, (N,), from 0) and ``origin``. Red, green and
+        blue are the bands i, r and g for SDSS, and z, r and g for DECaLS.
 
     Raises
     ------
     FileNotFoundError
         `path` does not exist.
     DataError
-        The file is not in Galaxy10's layout, or is the other one of the two.
+        The file is not in this layout, or contradicts the data set that it should be.
     DownloadError
-        The file is not on this machine and could not be fetched.
+        The file is not on this machine and could not be downloaded.
+
+    Warns
+    -----
+    UserWarning
+        A file without ``class_names`` has no galaxies of some class.
 
     Examples
     --------
     >>> import galclass
-    >>> images, labels = galclass.load_galaxy10()
+    >>> images, labels, origin = galclass.load_galaxy10()
     >>> images.dtype, images.shape
     (dtype('uint8'), (..., 69, 69, 3))
-    >>> galclass.CLASS_NAMES[labels[0]]
+    >>> origin.class_names[labels[0]]
     '...'
     """
-    return read_galaxy10(locate_galaxy10(path))
+    if path is None:
+        path = "galaxy10"
+    if isinstance(path, str) and path in DATASETS:
+        return read_galaxy10(locate_galaxy10(path), layout=DATASETS[path])
+    return read_galaxy10(path)
 
 
-def locate_galaxy10(path: PathLike | None = None) -> Path:
-    """Path of a Galaxy10 file, fetched if need be.
+def locate_galaxy10(name: str = "galaxy10") -> Path:
+    """Find a published file on this machine, or download it.
 
-    Looks at `path`, or, where that is the name of a published file, at the environment variable
-    ``GALCLASS_DATA``; both may name any file in Galaxy10's layout. Then at ``data/`` under the
-    working directory, astroNN's cache and galclass's cache, where only the published file, by its
-    sha256, is accepted. Else the file is downloaded into galclass's cache.
+    The environment variable ``GALCLASS_DATA`` may name a file in its layout. Otherwise, only the
+    published file, identified by its sha256, is accepted: in ``data/`` of the working directory, in
+    astroNN's cache, or in galclass's cache, where it is downloaded to.
+
+    Parameters
+    ----------
+    name : {"galaxy10", "decals"}
 
     Returns
     -------
@@ -167,77 +189,60 @@ def locate_galaxy10(path: PathLike | None = None) -> Path:
     Raises
     ------
     FileNotFoundError, DataError, DownloadError
-        As in :func:`load_galaxy10`.
+        See :func:`load_galaxy10`.
     """
-    name = "galaxy10" if path is None else path
-    if not isinstance(name, str) or name not in DATASETS:
-        return _readable_file(name)
-    asked = DATASETS[name]
-    if given := os.environ.get("GALCLASS_DATA"):
-        found = layout_of(given)
-        if found != asked:
-            raise DataError(f"{given} has the layout of {found.title}, expected {asked.title}")
-        return _readable_file(given)
-    in_data = Path("data") / asked.file_name
+    published = DATASETS[name]
+    if stated := os.environ.get("GALCLASS_DATA"):
+        return check_file(stated)
+    in_data = Path("data") / published.file_name
     if in_data.exists():
-        if sha256_of_file(_readable_file(in_data)) == asked.sha256:
+        if sha256_of_file(check_file(in_data)) == published.sha256:
             return in_data
         raise DataError(
-            f"{in_data} is not the published {asked.file_name} (by its sha256); move it away, or "
-            "name it as the data to use it as it is"
+            f"{in_data} is not the published {published.file_name} (its sha256 differs); move it "
+            "away, or give its path as the data to use it as it is"
         )
-    # Not Path.home(), which fails where an account has no home.
-    in_astronn = Path(os.path.expanduser("~")) / ".astroNN" / "datasets" / asked.file_name
+    # Path.home() would raise an error for an account without a home.
+    home = Path(os.path.expanduser("~"))
+    in_astronn = home / ".astroNN" / "datasets" / published.file_name
     if in_astronn.is_file() and os.access(in_astronn, os.R_OK):
-        if sha256_of_file(in_astronn) == asked.sha256:
+        if sha256_of_file(in_astronn) == published.sha256:
             return in_astronn
         warnings.warn(f"{in_astronn} is damaged (wrong sha256) and is not used", stacklevel=3)
-    return fetch_galaxy10(asked)
+    return fetch_galaxy10(published)
 
 
-def layout_of(path: PathLike) -> Published:
-    """Which of the published files one has the layout of, by the size of its images.
+def check_file(path: PathLike) -> Path:
+    """Return the path of a regular file that can be read.
 
     Raises
     ------
-    FileNotFoundError, DataError
-        As for :func:`read_galaxy10`, or the images have another size.
+    FileNotFoundError, DataError, PermissionError, ParameterError
+        There is no such file, it is not a regular file, may not be read, or is not a path.
     """
-    with _opened(path, "images") as file:
-        side = file["images"].shape[1]
-    for known in DATASETS.values():
-        if known.side == side:
-            return known
-    sides = " or ".join(f"{known.side} ({known.title})" for known in DATASETS.values())
-    raise DataError(f"{path}: images of {side} x {side} pixels, expected {sides}")
-
-
-def _readable_file(path: PathLike) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise ParameterError(f"path={type(path)}, expected the path of a Galaxy10 HDF5 file")
     path = Path(os.path.expanduser(path))
     if not os.path.exists(path):
         raise FileNotFoundError(f"no file {path}; give the path of a Galaxy10 HDF5 file")
-    # Reading a pipe or a device would wait or go on for ever.
-    if not path.is_file():
-        raise DataError(f"{path} is a directory or no regular file, expected one like Galaxy10.h5")
+    if not path.is_file():  # Reading a pipe or a device could wait for ever.
+        raise DataError(f"{path} is a directory or special file, expected one like Galaxy10.h5")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"no permission to read {path}; change it with chmod u+r, or copy it")
     return path
 
 
 def fetch_galaxy10(
-    wanted: Published = DATASETS["galaxy10"], *, cache: PathLike | None = None
+    published: Published = DATASETS["galaxy10"], *, cache: PathLike | None = None
 ) -> Path:
-    """Download a published file unless a whole copy is in the cache already.
+    """Download a published file, unless a complete copy is in the cache.
 
-    The file gets its name only when it has arrived whole and its sha256 is right. The addresses
-    are tried in order, each for as long as something arrives at least every 30 seconds.
+    The file gets its name only when it is complete and its sha256 is right. The addresses are
+    tried in order; each is given up after 30 seconds without data.
 
     Parameters
     ----------
-    wanted : Published
-        One of ``DATASETS``; by default that of SDSS.
+    published : Published, default ``DATASETS["galaxy10"]``
     cache : path-like, optional
         Directory for the file. Default: the user's cache directory for galclass.
 
@@ -253,95 +258,208 @@ def fetch_galaxy10(
     Warns
     -----
     UserWarning
-        The file in the cache is damaged, and is fetched again.
+        The file in the cache is damaged, and is downloaded again.
     """
-    import pooch
-
-    sha256, name = wanted.sha256, wanted.file_name
-    target = Path(os.path.expanduser(cache or pooch.os_cache("galclass"))) / name
-    by_hand = f"Download {wanted.urls[0]} by hand to data/{name}, or use --data simulated"
-    with contextlib.suppress(OSError):  # No file is no damage; the rest pooch meets again.
-        if sha256_of_file(target) != sha256:
-            warnings.warn(f"{target} is damaged (wrong sha256) and is fetched again", stacklevel=2)
+    if cache is None:
+        cache = pooch.os_cache("galclass")
+    target = Path(os.path.expanduser(cache)) / published.file_name
+    with contextlib.suppress(OSError):  # A missing file; pooch reports anything else.
+        if sha256_of_file(target) != published.sha256:
+            warnings.warn(
+                f"{target} is damaged (wrong sha256) and is downloaded again", stacklevel=2
+            )
     pooch.get_logger().setLevel("WARNING")
-    # Jupyter's standard error is not a terminal but shows a bar.
-    visible = sys.stderr.isatty() or "ipykernel" in sys.modules
-    http = pooch.HTTPDownloader(progressbar=visible, timeout=TIMEOUT)
+    # Jupyter's standard error is not a terminal but shows a progress bar.
+    show_progress = sys.stderr.isatty() or "ipykernel" in sys.modules
+    downloader = pooch.HTTPDownloader(progressbar=show_progress, timeout=TIMEOUT)
     reasons = []
-    for url in wanted.urls:
+    for url in published.urls:
         try:
-            return Path(pooch.retrieve(url, sha256, name, target.parent, downloader=http))
-        except Exception as error:  # pooch passes on requests' and the system's own kinds
-            reasons.append(f"{url}: {_innermost(error)}")
-    raise DownloadError(f"{target} could not be fetched. {'; '.join(reasons)}. {by_hand}")
+            path = pooch.retrieve(
+                url,
+                known_hash=published.sha256,
+                fname=published.file_name,
+                path=target.parent,
+                downloader=downloader,
+            )
+        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+            reasons.append(f"{url}: {_describe_error(error)}")
+        else:
+            return Path(path)
+    raise DownloadError(
+        f"{target} could not be downloaded. {'; '.join(reasons)}. Download {published.urls[0]} by "
+        f"hand to data/{published.file_name}, or use --data simulated"
+    )
 
 
-def _innermost(error: Exception) -> str:
-    """The reason within a nested error of requests, in one line."""
-    while error.args and isinstance(getattr(error.args[0], "reason", error.args[0]), Exception):
-        error = getattr(error.args[0], "reason", error.args[0])
+def _describe_error(error: BaseException) -> str:
+    """Return the innermost reason of an error of requests, on one line."""
+    while error.args:
+        inner = getattr(error.args[0], "reason", error.args[0])
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def read_galaxy10(path: PathLike) -> tuple[Images, NDArray[np.uint8]]:
-    """Read an HDF5 file in Galaxy10's layout: ``images`` and ``ans``, other columns ignored.
+def read_galaxy10(path: PathLike, *, layout: Published | None = None) -> Dataset:
+    """Read an HDF5 file with the columns ``images`` and ``ans``; other columns are ignored.
+
+    Parameters
+    ----------
+    path : path-like
+    layout : Published, optional
+        The published file whose classes the file has. Default: what the file itself states, see
+        :func:`load_galaxy10`.
 
     Returns
     -------
-    images : ndarray of uint8, shape (N, s, s, 3)
-    labels : ndarray of uint8, shape (N,)
+    Dataset
 
     Raises
     ------
+    FileNotFoundError
+        There is no such file.
     DataError
-        The file is not HDF5, is cut off, lacks a column, or a column has another shape, type or
-        range.
+        The file is not HDF5, is truncated, lacks a column, has a column of another shape, type or
+        range, or contradicts `layout`.
     """
-    classes = len(read_class_names(path))
-    with _opened(path, "images", "ans") as file:
+    path = check_file(path)
+    with open_galaxy10(path, "images", "ans") as file:
         images = check_images(file["images"][:], name=str(path))
-        return images, check_labels(file["ans"][:], len(images), classes=classes, name=str(path))
+        answers = file["ans"][:]
+        stated_names = _read_class_names(file)
+        stated_origin = _read_origin(file)
+    kind = _find_published(path)
+    if kind is not None:
+        layout = DATASETS[kind]
+    elif layout is None and stated_names is None:
+        layout = _find_layout(path, images)
+    if layout is None:
+        class_names = check_class_names(stated_names)
+        crop = None
+    else:
+        _check_layout(path, images, stated_names, layout)
+        class_names = layout.class_names
+        crop = layout.crop
+    labels = check_labels(answers, len(images), classes=len(class_names), name=str(path))
+    if layout is not None and stated_names is None:
+        _warn_of_absent_classes(path, labels, layout)
+    origin = Origin.of_arrays(images, labels, class_names)
+    if kind is not None and layout is not None:
+        origin = replace(origin, kind=kind, title=layout.title, name=path.name, crop=crop)
+    elif stated_origin is not None and stated_origin.simulated:
+        origin = _describe_simulated(path, origin, stated_origin)
+    else:
+        if stated_origin is not None:
+            crop = stated_origin.crop
+        title = f"Galaxies of {path.name}"
+        origin = replace(origin, kind="file", title=title, name=path.name, crop=crop)
+    return Dataset(images, labels, origin)
 
 
-def read_class_names(path: PathLike) -> tuple[str, ...]:
-    """Names of the classes of a file: those that it holds, else those of its layout."""
-    names = read_attributes(path).get("class_names")
-    try:
-        return (
-            layout_of(path).class_names if names is None else check_class_names(json.loads(names))
+def _find_published(path: Path) -> str | None:
+    """Return the name of the published data set that a file is, by its sha256."""
+    digest = sha256_of_file(path)
+    for name, published in DATASETS.items():
+        if published.sha256 == digest:
+            return name
+    return None
+
+
+def _find_layout(path: Path, images: Images) -> Published:
+    """Return the published file with images of this size; it must be the only one."""
+    side = images.shape[1]
+    layouts = [published for published in DATASETS.values() if published.side == side]
+    if len(layouts) != 1:
+        sides = " or ".join(f"{one.side} ({one.title})" for one in DATASETS.values())
+        raise DataError(
+            f"{path}: images of {side} x {side} pixels without names of their classes, expected "
+            f"{sides} pixels; write the names into the attribute class_names of the file"
         )
+    return layouts[0]
+
+
+def _check_layout(
+    path: Path, images: Images, stated_names: tuple[str, ...] | None, layout: Published
+) -> None:
+    side = images.shape[1]
+    if side != layout.side:
+        raise DataError(
+            f"{path}: images of {side} x {side} pixels, expected {layout.side} x {layout.side} as "
+            f"in {layout.title}; give the path of such a file"
+        )
+    if stated_names not in (None, layout.class_names):
+        raise DataError(
+            f"{path}: classes {stated_names}, expected the classes of {layout.title}; give the "
+            "path of the file as the data to use it as it is"
+        )
+
+
+def _warn_of_absent_classes(path: Path, labels: Labels, layout: Published) -> None:
+    absent = np.setdiff1d(np.arange(len(layout.class_names)), labels).tolist()
+    if absent:
+        warnings.warn(
+            f"{path.name} does not name its classes: they are taken to be the classes of "
+            f"{layout.title}, but it has no galaxies of {absent}. If they are others, write their "
+            "names into the attribute class_names of the file",
+            stacklevel=4,
+        )
+
+
+def _describe_simulated(path: Path, found: Origin, stated: Origin) -> Origin:
+    """Return the origin of simulated galaxies, which may have been changed or selected."""
+    name = stated.name
+    if found.sha256 != stated.sha256:
+        name = path.name
+    return replace(
+        stated,
+        name=name,
+        sha256=found.sha256,
+        galaxies=found.galaxies,
+        class_names=found.class_names,
+    )
+
+
+def _read_class_names(file: h5py.File) -> tuple[str, ...] | None:
+    """Return the attribute ``class_names``, a list of str."""
+    names = file.attrs.get("class_names")
+    if names is None:
+        return None
+    names = np.asarray(names).tolist()
+    if isinstance(names, list):
+        names = [name.decode() if isinstance(name, bytes) else name for name in names]
+    try:
+        return check_class_names(names)
+    except (ParameterError, TypeError) as error:
+        raise DataError(
+            f"{file.filename}: class_names {names!r}, expected a list of different names"
+        ) from error
+
+
+def _read_origin(file: h5py.File) -> Origin | None:
+    """Return the origin that :func:`galclass.load.write_data` wrote into a file."""
+    record = file.attrs.get("origin")
+    if record is None:
+        return None
+    try:
+        return Origin.from_record(json.loads(record))
     except (TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: class_names {names!r}, expected a JSON list of names") from error
+        raise DataError(
+            f"{file.filename}: its attribute origin is damaged ({error}); copy the file again"
+        ) from error
 
 
-def count_images(path: PathLike) -> int:
-    """Number of images in an HDF5 file in Galaxy10's layout, which needs no labels for this.
+@contextlib.contextmanager
+def open_galaxy10(path: PathLike, *columns: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file and check the named columns, as far as its header tells.
 
     Raises
     ------
     FileNotFoundError, DataError
-        As for :func:`read_galaxy10`.
+        See :func:`read_galaxy10`.
     """
-    with _opened(path, "images") as file:
-        return len(file["images"])
-
-
-def read_attributes(path: PathLike) -> dict[str, Any]:
-    """The texts and numbers that :func:`write_galaxy10` gave a file as attributes."""
-    with _opened(path) as file:
-        found = {key: np.asarray(value).tolist() for key, value in file.attrs.items()}
-    if isinstance(names := found.get("class_names"), list):  # As h5py writes a list of them.
-        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-        found["class_names"] = json.dumps(texts)
-    return {key: value for key, value in found.items() if isinstance(value, str | int | float)}
-
-
-@contextlib.contextmanager
-def _opened(path: PathLike, *columns: str) -> Iterator[h5py.File]:
-    """An HDF5 file whose columns have Galaxy10's form, as far as its header tells."""
-    path = _readable_file(path)
+    path = check_file(path)
     try:
         with h5py.File(path, "r") as file:
             for column in columns:
@@ -349,54 +467,22 @@ def _opened(path: PathLike, *columns: str) -> Iterator[h5py.File]:
             yield file
     except DataError:
         raise
-    except Exception as error:  # h5py raises another kind for each way in which a file is damaged.
+    except Exception as error:  # h5py raises a different type for each kind of damage.
         raise DataError(f"cannot read {path} as HDF5 ({error}); fetch or copy it again") from error
 
 
 def _check_column(name: str, file: h5py.File, column: str) -> None:
     data = file.get(column)
-    within = isinstance(data, h5py.Dataset) and data.file.filename == file.filename
-    # Else the sha256 of the file would not be that of the galaxies.
-    if not within or data.is_virtual or data.external:
+    # The sha256 of a file does not cover data that are stored in another file.
+    inside = isinstance(data, h5py.Dataset) and data.file.filename == file.filename
+    if not inside or data.is_virtual or data.external:
         raise DataError(f"{name} has no column {column!r} in it, expected images and ans there")
-    square = data.ndim == 4 and data.shape[1] == data.shape[2] and data.shape[3] == 3
-    if column == "images" and (data.dtype != np.uint8 or not square):
-        raise DataError(f"{name}: {data.dtype} {data.shape}, expected uint8 images (N, 69, 69, 3)")
-    # A deflated byte stands for 1032 at most (https://zlib.net/zlib_tech.html).
+    if column == "images":
+        square = data.ndim == 4 and data.shape[1] == data.shape[2] and data.shape[3] == 3
+        if data.dtype != np.uint8 or not square:
+            raise DataError(
+                f"{name}: {data.dtype} {data.shape}, expected uint8 images of shape (N, 69, 69, 3)"
+            )
+    # One byte of deflate expands to 1,032 at most (https://zlib.net/zlib_tech.html).
     if data.nbytes > 1100 * data.id.get_storage_size():
         raise DataError(f"{name} is cut off: it promises {len(data):,} galaxies; copy it again")
-
-
-def write_galaxy10(
-    path: PathLike,
-    images: Images,
-    labels: Labels,
-    *,
-    class_names: Sequence[str] = CLASS_NAMES,
-    attributes: dict[str, Any] | None = None,
-) -> None:
-    """Write an HDF5 file in Galaxy10's layout, whole or not at all.
-
-    Parameters
-    ----------
-    path : path-like
-        An existing file is replaced.
-    images : ndarray of uint8, shape (N, s, s, 3)
-    labels : ndarray of int, shape (N,)
-    class_names : sequence of str
-        Other ones than Galaxy10's are kept in the file.
-    attributes : dict, optional
-        Kept in the file, see :func:`read_attributes`.
-    """
-    # In memory first: HDF5 that cannot write its file out, on a full disk, ends the process.
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        images = check_images(images)
-        chunks = (1, *images.shape[1:])
-        file.create_dataset("images", data=images, chunks=chunks, compression="gzip")
-        file["ans"] = check_labels(labels, len(images), classes=len(class_names))
-        if (images.shape[1], tuple(class_names)) != (IMAGE_SHAPE[0], CLASS_NAMES):
-            file.attrs["class_names"] = json.dumps([*class_names])
-        file.attrs.update(attributes or {})
-    with whole_file(Path(os.path.expanduser(path))) as temporary:
-        temporary.write_bytes(content.getbuffer())

@@ -1,1 +1,1 @@
-"""What a run amounts to, measured on its test galaxies."""
+"""Metrics, calibration and model card of a run."""

@@ -1,172 +1,201 @@
-"""A run in words: its model card, filled into ``card.md``."""
+"""The model card of a run, filled into ``card.md``."""
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.galaxy10 import CLASS_COUNTS
+from ..data.dataset import Origin
+from ..data.galaxy10 import CLASS_NAMES
 from ..files import PathLike
 from ..run import Run, as_run
-from .metrics import FEW, top_confusions
+from .calibration import Calibration, calibration_of
+from .metrics import HEADLINE, format_metric, top_confusions
+from .summary import escape_markdown, summary, to_markdown
 
 TEMPLATE = Path(__file__).with_name("card.md")
-TAGS = ["astronomy", "galaxy-morphology"]
-OVERALL = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro-F1",
-    "reweighted_accuracy": "Accuracy at the public class mix",
-}
-SIMULATED = "**The galaxies are simulated, not observed; so all numbers hold for simulated ones.**"
-AVERAGED = {
-    False: "",
-    True: " Probabilities are averaged over the eight symmetries.",
-    "unsure": " Probabilities are averaged over the eight symmetries where one pass is unsure.",
-}
-USE = {
-    True: "Colour images of single galaxies as Galaxy Zoo 2 showed them: SDSS g, r and i, scaled "
-    "to the galaxy's size.",
-    False: "Images of single galaxies made as those of its training.",
-}
-DEPENDENT = (
-    "**They may be the same galaxies in other pixels: the test figures are then not independent.**"
+SIMULATED = "**The galaxies are simulated, not observed: all numbers hold for simulated ones.**"
+UNKNOWN = (
+    "**It is not known whether the test galaxies are other galaxies than those that this run was "
+    "trained on: they may be the same ones in other pixels.**"
 )
-CORRECTED = (
-    "All other numbers here hold after a correction for the public Galaxy10's mix of classes, of "
-    "strength {strength:.1f}, chosen on the validation galaxies. Without it: {values}."
+KEPT = {"best": "the best one in validation", "last": "the last one"}
+ROUNDED = " They are rounded to half precision."
+AVERAGING = {
+    False: "Averaging: none, the probabilities are from one pass.",
+    "unsure": "Averaging: over the eight symmetries of an image, if one pass is less than 95 % "
+    "sure.",
+}
+COMPARISONS = {
+    "one_pass": "*one pass* (without averaging)",
+    "uncalibrated": "*uncalibrated* (neither calibrated nor corrected)",
+    "uncorrected": "*uncorrected* (calibrated only)",
+}
+HUB_TYPES = {"accuracy": "accuracy", "balanced_accuracy": "recall", "macro_f1": "f1"}
+GALAXY10_USE = (
+    "Colour images of single galaxies as Galaxy Zoo 2 showed them: SDSS g, r and i, scaled to the "
+    "size of the galaxy."
 )
+OTHER_USE = "Images of single galaxies that are made like the training images."
 
 
 def model_card(run: Run | PathLike) -> str:
-    """The model card of an evaluated run.
+    """Return the model card of an evaluated run.
 
     Parameters
     ----------
-    run : galclass.run.Run or path-like
+    run : Run or path-like
 
     Returns
     -------
     str
-        Markdown, with the metadata that the Hugging Face Hub reads at the top. It shows the figures
-        that are in ``figures/`` of the run.
+        Markdown, with the metadata that the Hugging Face Hub reads at the top. It shows the
+        figures in the folder ``figures/`` of the run.
 
     Raises
     ------
     RunError
-        No run, or it is not evaluated.
+        The run cannot be read or is not evaluated.
     """
     run = as_run(run)
-    manifest, metrics, origin, packed = run.manifest, run.metrics, run.origin, ""
-    if metrics["uncorrected"]:
-        values = [
-            f"{name[0].lower()}{name[1:]} {_percent(metrics['uncorrected'][key])}"
-            for key, name in OVERALL.items()
-        ]
-        packed = CORRECTED.format(**metrics["public_mix"], values=", ".join(values))
-    galaxy10 = origin.has_galaxy10_classes
-    rows = [
-        (name, _percent(metrics[key]), _range(metrics[f"{key}_interval"]))
-        for key, name in OVERALL.items()
-        if galaxy10 or key != "reweighted_accuracy"
-    ]
-    tags = [*TAGS, *["galaxy10", "sdss"] * galaxy10, *["simulated"] * origin.simulated]
-    paths = sorted((run.path / "figures").glob("*.png"))
-    figures = [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in paths]
+    manifest = run.manifest
+    metrics = run.metrics
+    origin = run.origin
+    calibration = calibration_of(run)
+    comparisons = [key for key in COMPARISONS if metrics.get(key) is not None]
+    if not metrics["symmetric"]:  # One pass is what predict returns.
+        comparisons = [key for key in comparisons if key != "one_pass"]
     text = TEMPLATE.read_text(encoding="utf-8").format(
-        manifest=manifest,
-        metrics=metrics,
-        origin=origin,
-        tags=json.dumps(tags),
-        use=USE[galaxy10],
+        tags=json.dumps(_list_tags(origin)),
         datasets=json.dumps([origin.name]),
-        index=_index(run),
+        index=_describe_for_hub(run),
+        manifest=manifest,
+        origin=origin,
         simulated=SIMULATED if origin.simulated else "",
         note=manifest.get("note", ""),
-        started=_started(manifest.get("start")),
-        epochs=f"{manifest['epochs']} epoch{'s' * (manifest['epochs'] > 1)}",
-        rounded=" Weights are rounded to half precision." if manifest.get("packed") else "",
-        averaged=AVERAGED[metrics["symmetric"]],
-        overall=_table(("metric", "value", "interval"), rows),
-        fit=metrics["calibration_note"] or "fitted on the validation galaxies",
-        corrected=packed,
-        classes=_classes(metrics, manifest["class_counts"], CLASS_COUNTS if galaxy10 else None),
-        failures=_failures(metrics, manifest["class_counts"]),
-        figures="\n\n".join(["## Figures" if figures else "", *figures]),
+        epochs="1 epoch" if manifest["epochs"] == 1 else f"{manifest['epochs']} epochs",
+        kept=KEPT[manifest["recipe"]["keep"]],
+        rounded=ROUNDED if "weights_precision" in manifest else "",
+        start=_describe_start(manifest["start"]),
+        galaxies=metrics["galaxies"],
+        averaging=AVERAGING[metrics["symmetric"]],
+        calibration=calibration.record(),
+        fit=metrics["calibration_note"] or "fitted to the validation set",
+        correction=_describe_correction(calibration),
+        comparisons=", ".join(COMPARISONS[key] for key in comparisons),
+        overall=_overall_table(metrics, comparisons),
+        classes=_class_table(run),
+        use=GALAXY10_USE if run.class_names == CLASS_NAMES else OTHER_USE,
+        failures=_list_failures(metrics, manifest["class_counts"]),
+        figures=_list_figures(run),
     )
     return re.sub("\n{3,}", "\n\n", text).strip() + "\n"  # Some fields are empty.
 
 
-def _started(start: dict[str, Any] | None) -> str:
-    """What the training started from, in words."""
-    if not start:
-        return ""
-    text = (
-        f" Training started from a run (`{start['recipe_name']}`) of `{start['origin']['name']}`."
-    )
-    return text if start["independent"] else f"{text} {DEPENDENT}"
+def _list_tags(origin: Origin) -> list[str]:
+    tags = ["astronomy", "galaxy-morphology"]
+    if origin.class_names == CLASS_NAMES:
+        tags += ["galaxy10", "sdss"]
+    if origin.simulated:
+        tags.append("simulated")
+    return tags
 
 
-def _index(run: Run) -> str:
-    """The Hub's record of the results; JSON is YAML, whatever is in a name."""
-    kinds = {"accuracy": "accuracy", "balanced_accuracy": "recall", "macro_f1": "f1"}
+def _describe_for_hub(run: Run) -> str:
+    """Return the results as the Hugging Face Hub reads them.
+
+    They are JSON, which is valid YAML whatever characters a name has.
+    """
+    metrics = run.metrics
     result = {
         "task": {"type": "image-classification"},
         "dataset": {"name": str(run.origin), "type": run.origin.name},
         "metrics": [
-            {"type": kind, "name": key, "value": round(run.metrics[key], 4)}
-            for key, kind in kinds.items()
+            {"type": hub_type, "name": key, "value": round(metrics[key], 4)}
+            for key, hub_type in HUB_TYPES.items()
         ],
     }
     return json.dumps([{"name": run.manifest["recipe_name"], "results": [result]}])
 
 
-def _classes(metrics: dict[str, Any], counts: list[int], public: Sequence[int] | None) -> str:
-    header = ["class", "galaxies", "precision", "recall", "interval", "test set"]
-    if public:
-        header.insert(2, "in Galaxy10")
-    rows = []
+def _describe_start(start: dict[str, Any] | None) -> str:
+    """Return a sentence about the run that training started from."""
+    if start is None:
+        return ""
+    text = (
+        f" Training started from a run (`{start['recipe_name']}`) on `{start['origin']['name']}`."
+    )
+    if not start["independent"]:
+        text += f" {UNKNOWN}"
+    return text
+
+
+def _describe_correction(calibration: Calibration) -> str:
+    if calibration.class_mix is None:
+        return "Class fractions: not corrected."
+    return (
+        "Class fractions: corrected for the public Galaxy10 SDSS, with strength "
+        f"{calibration.strength:.1f} of 1, chosen on the validation set."
+    )
+
+
+def _overall_table(metrics: dict[str, Any], comparisons: list[str]) -> str:
+    """Return the overall metrics as a table, one column per kind of probabilities."""
+    titles = [key.replace("_", " ") for key in comparisons]
+    rows = [["metric", "value", "interval", *titles]]
+    rows.append(["---"] * len(rows[0]))
+    for key, title in HEADLINE.items():
+        if key in metrics and metrics[key] is None:  # It does not apply to these classes.
+            continue
+        row = [title, format_metric(key, metrics.get(key))]
+        row.append(_format_interval(key, metrics.get(f"{key}_interval")))
+        row += [format_metric(key, metrics[name].get(key)) for name in comparisons]
+        rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _class_table(run: Run) -> str:
+    """Return the summary of the run with intervals and with the numbers of all galaxies."""
+    table = summary(run)
+    metrics = run.metrics
+    intervals = [row["recall_interval"] for row in metrics["classes"]]
+    intervals.append(metrics["accuracy_interval"])
+    texts = [_format_interval("recall", interval) for interval in intervals]
+    table.add_column(texts, name="interval of the recall", index=table.index_column("f1"))
+    table.rename_column("galaxies", "in the test set")
+    counts = run.manifest["class_counts"]
+    table["in all sets"] = [*counts, sum(counts)]
+    table["in all sets"].format = ",d"
+    return to_markdown(table)
+
+
+def _format_interval(key: str, interval: list[float] | None) -> str:
+    if interval is None:
+        return "-"
+    low, high = (format_metric(key, end) for end in interval)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def _list_failures(metrics: dict[str, Any], counts: list[int]) -> str:
+    names = [escape_markdown(row["name"]) for row in metrics["classes"]]
+    lines = []
+    for confusion in top_confusions(metrics["confusion_matrix"]):
+        lines.append(
+            f"- {100 * confusion.fraction:.0f} % of {confusion.support} galaxies of the class "
+            f"'{names[confusion.true]}' are predicted as '{names[confusion.predicted]}'."
+        )
     for c, row in enumerate(metrics["classes"]):
-        shares = [
-            _percent(row["precision"], 0),
-            _percent(row["recall"], 0),
-            _range(row["recall_interval"], 0),
-        ]
-        few = " (few)" * (row["support"] < FEW)
-        numbers = [f"{c + 1} {_cell(row['name'])}", f"{counts[c]:,}"]
-        numbers += [f"{public[c]:,}"] if public else []
-        rows.append([*numbers, *shares, f"{row['support']}{few}"])
-    return _table(header, rows)
-
-
-def _failures(metrics: dict[str, Any], counts: list[int]) -> str:
-    names = [_cell(row["name"]) for row in metrics["classes"]]
-    lines = [
-        f"- {share:.0%} of {n} '{names[true]}' are predicted '{names[predicted]}'."
-        for true, predicted, share, n in top_confusions(metrics["confusion_matrix"])
-    ]
-    lines += [
-        f"- No '{_cell(row['name'])}' of the test set is found; {count} galaxies have this class."
-        for row, count in zip(metrics["classes"], counts, strict=True)
-        if row["recall"] == 0
-    ]
+        if row["recall"] == 0:
+            lines.append(
+                f"- No galaxy of the class '{names[c]}' in the test set is found; {counts[c]} "
+                "galaxies in all sets have this class."
+            )
     return "\n".join(lines)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
-
-
-def _cell(name: str) -> str:
-    """A name within a table of Markdown."""
-    return re.sub(r"([\\|`*_<\[])", r"\\\1", " ".join(name.split()))
-
-
-def _percent(share: float | None, digits: int = 1) -> str:
-    return "-" if share is None else f"{share:.{digits}%}"
-
-
-def _range(interval: list[float] | None, digits: int = 1) -> str:
-    return "-" if interval is None else " to ".join(_percent(end, digits) for end in interval)
+def _list_figures(run: Run) -> str:
+    paths = sorted((run.path / "figures").glob("*.png"))
+    if not paths:
+        return ""
+    images = [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in paths]
+    return "\n\n".join(["## Figures", *images])

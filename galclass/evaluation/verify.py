@@ -1,68 +1,86 @@
-"""Whether a run folder still holds what its model and its galaxies give."""
+"""Compare a run folder with what its network and its galaxies give."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..data.arrays import Images, Labels
-from ..data.dataset import Origin
+from ..data.dataset import Dataset, Origin
+from ..data.galaxy10 import DATASETS
 from ..data.split import split_record
 from ..errors import DataError, ParameterError, RunError
 from ..files import PathLike
+from ..load import load_run_data
 from ..network.symmetry import hash_images
-from ..network.unusual import fit_usual
-from ..run import Run, as_run, best_epoch, weights_sha256
-from .evaluate import find_mistakes, measure
+from ..network.weights import get_weights, weights_sha256
+from ..run import Run, as_run, best_epoch
+from ..training.manifest import describe_training
+from ..training.recipe import Recipe
+from .calibration import calibration_of
+from .evaluate import check_galaxies, compute_evaluation, find_mistakes
 from .metrics import compute_metrics
 
-# Probabilities of one float32 network differ by about 1e-6 between processors.
+# Probabilities of the same float32 network differ by about 1e-6 between processors.
 TOLERANCE = 1e-4
-# Those of a network in half precision, by about this much; the history may come from one.
+# The history is compared within this tolerance if the training was in half precision, or if the
+# weights were rounded to it afterwards.
 HALF_TOLERANCE = 0.02
+# The last digits of nearly dependent numbers depend on the processor.
+RELATIVE_TOLERANCE_USUAL = 1e-3
 
-# What model, galaxies and history do not determine, keys of each part of the run.
+# Entries that network, galaxies and history do not determine, for each part of a run.
 UNKNOWABLE = {
-    "manifest.json": "galclass versions earlier device threads precision precision_reason "
-    "wall_time_s images_per_second seed start recipe_name note",
-    "manifest.json, recipe": "batch_size optimizer learning_rate schedule warmup_epochs "
-    "weight_decay label_smoothing averaging symmetries symmetric_prediction",
-    "history.csv": "loss accuracy",
+    "manifest.json": {
+        *("galclass", "versions", "device", "threads", "earlier", "precision", "precision_reason"),
+        *("wall_time_s", "images_per_second", "recipe_name", "seed", "start", "note"),
+        "weights_precision",
+    },
+    "manifest.json, recipe": {
+        *("batch_size", "optimizer", "learning_rate", "schedule", "warmup_epochs"),
+        *("weight_decay", "label_smoothing", "averaging", "symmetries"),
+    },
+    "history.csv": {"loss", "accuracy"},
 }
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
-def verify(run: Run | PathLike, data: PathLike | None = None, **columns: Any) -> list[str]:
-    """Measure a run again from its model and its galaxies, and compare with what it records.
+def verify(run: Run | PathLike, data: PathLike | None = None, **columns: str) -> list[str]:
+    """Evaluate a run again, and compare the results with the files in its folder.
 
-    Compared are the galaxies, by their sha256; every entry of ``manifest.json`` that they, the
-    weights and the history determine; every entry of ``metrics.json``, ``predictions.npz``,
-    ``validation.npz``, ``mistakes.npz``, ``usual.npz`` and ``examples.npz``, computed anew, within
-    1e-4 where it depends on probabilities; and in ``history.csv`` the columns, the numbering and
-    the validation loss and accuracy of the best and of the last epoch. Nothing is written.
+    The comparison includes the sha256 of the galaxies; all entries of ``manifest.json`` that the
+    galaxies, the weights and the history determine; all entries of ``metrics.json``,
+    ``predictions.npz``, ``validation.npz``, ``examples.npz``, ``mistakes.npz``, ``usual.npz`` and
+    ``seen.npz``; and in ``history.csv`` the columns, the epochs, and the validation loss and
+    accuracy of the kept epoch. Values that depend on probabilities are compared within 1e-4, the
+    history within 0.02 if training or weights are in half precision. Nothing is written.
 
-    It finds what was damaged, mixed up or edited by hand, but it is no proof of how a run was made.
-    It cannot know what is in :data:`UNKNOWABLE`: most of the recipe, the seed, versions, device,
-    precision and duration, the loss and accuracy of training; nor validation in other epochs than
-    the best and the last, as long as these remain so; nor, unless they are simulated, the name of
-    the galaxies' file, and whether they came from a file. After training in half precision the
-    history is compared within 0.02 only. A packed run has neither ``last.keras``, ``examples.npz``
-    nor ``mistakes.npz``, and is verified without them. ``README.md`` and ``figures/`` are not read.
+    Damaged, mixed up and edited files are found, but the result does not prove how a run was made.
+    These cannot be verified: the entries in :data:`UNKNOWABLE`, which are most of the recipe, the
+    seed, versions, device, precision and duration, and the loss and accuracy of the training; the
+    validation of other epochs, if the best epoch remains the best; the name and the title of a
+    file; and everything about galaxies that came as arrays except their hash. Runs that are given
+    away without images lack ``examples.npz`` and ``mistakes.npz``, and are verified without them.
+    ``README.md`` and ``figures/`` are not read.
 
     Parameters
     ----------
-    run : galclass.run.Run or path-like
-    data, **columns
-        The run's galaxies, as in :meth:`galclass.run.Run.load_data`.
+    run : Run or path-like
+    data : str or path-like, optional
+        The galaxies of the run, as in :func:`galclass.load_data`. Default: the name of the data
+        in the manifest.
+    **columns : str
+        ``image_column`` and ``label_column`` of a catalogue.
 
     Returns
     -------
     list of str
-        What differs, a line each; empty if nothing does.
+        One line per difference; empty if nothing differs.
 
     Raises
     ------
     RunError
-        No run folder, or its galaxies were a file or arrays and `data` is not given.
+        This is not a run folder, or `data` is required because the manifest does not hold the
+        path of a file.
     FileNotFoundError, DataError, DownloadError
         The galaxies cannot be read.
 
@@ -77,131 +95,187 @@ def verify(run: Run | PathLike, data: PathLike | None = None, **columns: Any) ->
     if status != "complete":
         return [f"manifest.json, status: {status!r}, expected 'complete'; resume the training"]
     try:
-        place_recorded = run.origin.kind not in ("file", "arrays")
+        origin = run.origin
     except DataError as error:
         return [f"manifest.json, {error}"]
     try:
-        dataset = run.load_data(data, **columns)
+        dataset = load_run_data(run, data, **columns)
     except (RunError, ParameterError) as error:
-        if data is None and not place_recorded:
+        if data is None and not _is_named(origin):
             raise
         return [f"manifest.json, origin: {error}"]
-    lines: list[str] = []
+    differences = []
     try:
-        for check in (_check_manifest, _check_epochs, _check_results):
-            lines += check(run, *dataset)
-    except (RunError, DataError, ParameterError) as error:
-        place = "manifest.json: " * isinstance(error, ParameterError)
-        lines.append(f"{place}{error}; what depends on it was not compared")
-    return lines
+        for check in (_check_manifest, _check_history, _check_results):
+            differences += check(run, dataset)
+    except RunError as error:
+        differences.append(f"{error}; what depends on it was not compared")
+    return differences
 
 
-def _check_manifest(run: Run, images: Images, labels: Labels, origin: Origin) -> list[str]:
-    manifest, history, penalties = run.manifest, run.history, ("l2", "dropout", "dense_dropout")
+def _is_named(origin: Origin) -> bool:
+    """Tell if the origin names galaxies that load_data can find or simulate."""
+    return origin.simulated or origin.kind in DATASETS
+
+
+def _check_manifest(run: Run, dataset: Dataset) -> list[str]:
+    """Compare the manifest with the one that these galaxies and the history give."""
+    manifest = run.manifest
+    history = run.history
     epochs = len(next(iter(history.values())))
     if list(history) != COLUMNS or history["epoch"].tolist() != list(range(1, epochs + 1)):
         raise RunError(f"history.csv: expected the columns {COLUMNS} and epochs 1, 2, 3 ...")
-    lines = [
+    try:
+        recipe = Recipe(**{**manifest["recipe"], "epochs": epochs})
+        _, split = split_record(dataset.labels, manifest["split"].get("protocol"))
+    except (ParameterError, TypeError) as error:
+        raise RunError(f"manifest.json, recipe or split: {error}") from error
+    origin = _expected_origin(run.origin, dataset.origin)
+    expected = {
+        "status": "complete",
+        **describe_training(
+            dataset._replace(origin=origin),
+            recipe_name=manifest.get("recipe_name", ""),
+            recipe=recipe,
+            seed=manifest.get("seed", 0),
+            split=split,
+            start=manifest.get("start"),
+        ),
+        "epochs": epochs,
+        "best_epoch": best_epoch(history),
+        "kept_epoch": _kept_epoch(run),
+        "weights_sha256": manifest.get("weights_sha256"),  # _check_history compares it.
+    }
+    return _compare("manifest.json", manifest, expected)
+
+
+def _expected_origin(recorded: Origin, loaded: Origin) -> Origin:
+    """Return the origin that the galaxies show; the record states what they do not show."""
+    if _is_named(recorded):
+        return loaded
+    if recorded.kind == "arrays":
+        return replace(recorded, sha256=loaded.sha256, galaxies=loaded.galaxies)
+    return replace(loaded, name=recorded.name, title=recorded.title)
+
+
+def _kept_epoch(run: Run) -> int:
+    """Return the number of the epoch whose weights the recipe keeps."""
+    if run.manifest["recipe"].get("keep") == "last":
+        return len(run.history["epoch"])
+    return best_epoch(run.history)
+
+
+def _check_history(run: Run, dataset: Dataset) -> list[str]:
+    """Compare the hash of the weights, and the validation of the kept epoch."""
+    from ..network.probabilities import predict_proba
+
+    manifest = run.manifest
+    history = run.history
+    differences = [
         f"history.csv, {name}: not all numbers are finite"
         for name, column in history.items()
         if not np.isfinite(column).all()
     ]
-    recipe, network = manifest["recipe"], manifest["network"]
-    found = {
-        "status": "complete",
-        "origin": {**manifest["origin"], "sha256": origin.sha256, "galaxies": origin.galaxies},
-        "split": split_record(labels, manifest["split"].get("protocol"))[1],
-        "recipe": {"epochs": epochs, **{key: network.get(key) for key in penalties}},
-        "network": {
-            "input_shape": list(images.shape[1:]),
-            "classes": len(run.class_names),
-            **{key: recipe.get(key) for key in penalties},
-        },
-        "class_counts": np.bincount(labels, minlength=len(run.class_names)).tolist(),
-        "epochs": epochs,
-        "best_epoch": best_epoch(history),
-        "weights_sha256": manifest.get("weights_sha256"),  # _check_epochs compares it.
+    model = run.load_model()
+    digest = weights_sha256(get_weights(model).values())
+    differences += _compare("manifest.json, weights_sha256", manifest.get("weights_sha256"), digest)
+    indices = check_galaxies(run, dataset.images, dataset.labels).validation
+    probabilities = predict_proba(model, dataset.images, indices)
+    metrics = compute_metrics(dataset.labels[indices], probabilities)
+    penalty = float(sum(model.losses))
+    epoch = _kept_epoch(run)
+    recorded = {key: float(history[key][epoch - 1]) for key in ("val_loss", "val_accuracy")}
+    expected = {
+        "val_loss": metrics["log_loss"] + penalty,
+        "val_accuracy": metrics["accuracy"],
     }
-    found["origin"].update(class_names=list(origin.class_names), crop=origin.crop)
-    if run.origin.kind != "arrays":
-        found["origin"].update(kind=origin.kind, seed=origin.seed)
-    if origin.name.startswith("simulate_galaxy10("):
-        found["origin"]["name"] = origin.name
-    if "packed" in manifest:
-        found["packed"] = not (run.path / "last.keras").exists()
-    return lines + _differences("manifest.json", manifest, found)
+    tolerance = TOLERANCE
+    if manifest.get("precision") != "float32" or "weights_precision" in manifest:
+        tolerance = HALF_TOLERANCE
+    return differences + _compare(f"history.csv, epoch {epoch}", recorded, expected, tolerance)
 
 
-def _check_epochs(run: Run, images: Images, labels: Labels, _: Origin) -> list[str]:
-    """Weights and validation of the best and of the last epoch."""
-    from ..network.probabilities import predict_proba
-
-    manifest, history, lines, digests = run.manifest, run.history, [], {}
-    validation = run.split(images, labels).validation
-    epochs: dict[Any, int] = {"model": best_epoch(history), "last": len(history["epoch"])}
-    if manifest.get("packed"):
-        del epochs["last"]
-    exact = manifest.get("precision") == "float32" and not manifest.get("packed")
-    for name, epoch in epochs.items():
-        model = run.load_model(name, precision=manifest.get("precision", "float32"))
-        digests[name] = weights_sha256(v.numpy() for v in model.trainable_variables)
-        found = compute_metrics(labels[validation], predict_proba(model, images, validation))
-        loss = found["log_loss"] + float(sum(model.losses))
-        lines += _differences(
-            f"history.csv, epoch {epoch}",
-            {key: float(history[key][epoch - 1]) for key in ("val_loss", "val_accuracy")},
-            {"val_loss": loss, "val_accuracy": found["accuracy"]},
-            TOLERANCE if exact else HALF_TOLERANCE,
-        )
-    recorded = manifest.get("weights_sha256")
-    return lines + _differences("manifest.json, weights_sha256", recorded, digests)
-
-
-def _check_results(run: Run, images: Images, labels: Labels, _: Origin) -> list[str]:
-    saved, lines = run.predictions, list[str]()
-    train, validated, _ = run.split(images, labels)
-    own = np.unique(hash_images(images)[np.concatenate([train, validated])])
-    seen = np.intersect1d(run.seen, own) if run.manifest.get("start") else run.seen
-    if run.usual is not None:
-        for name, found in fit_usual(images[train], images[validated]).items():
-            # Of nearly dependent numbers, the last bits decide some digits.
-            off = 1e-3 * np.abs(found).max()
-            lines += _differences(f"usual.npz, {name}", run.usual[name], found, off)
-    metrics, predictions, validation, mistakes = measure(run, images, labels)
-    lines += _differences("predictions.npz", saved, predictions, TOLERANCE)
-    lines += _differences("validation.npz", run.validation, validation, TOLERANCE)
-    if not run.manifest.get("packed"):
-        # Of near ties among the saved probabilities, which comes first depends on the last bits.
-        mistakes = mistakes if lines else find_mistakes(images, saved)
-        lines += _differences("mistakes.npz", run.mistakes, mistakes, TOLERANCE)
-        first = train[np.unique(labels[train], return_index=True)[1]]
-        examples = {"images": images[first], "labels": labels[first]}
-        lines += _differences("examples.npz", run.examples, examples)
-    if not np.array_equal(seen, own):
-        lines.append(f"seen.npz: {len(seen)} hashes, which are not those of the {len(own)} images")
-    return lines + _differences("metrics.json", run.metrics, metrics, TOLERANCE)
+def _check_results(run: Run, dataset: Dataset) -> list[str]:
+    """Compare the files that an evaluation writes, and the hashes of the images."""
+    images = dataset.images
+    try:
+        class_mix = calibration_of(run).class_mix
+        evaluation = compute_evaluation(run, images, dataset.labels, class_mix=class_mix)
+    except ParameterError as error:
+        raise RunError(f"metrics.json, calibration: {error}") from error
+    expected = dict(evaluation.arrays)
+    differences = []
+    for name in ("predictions", "validation"):
+        recorded = getattr(run, name)
+        differences += _compare(f"{name}.npz", recorded, expected[name], TOLERANCE)
+    if not differences:
+        # The order of nearly equal probabilities depends on their last bits.
+        test = run.predictions
+        probabilities = calibration_of(run).apply(test["probabilities"])
+        expected["mistakes"] = find_mistakes(images, test["indices"], test["labels"], probabilities)
+    for name in ("examples", "mistakes"):
+        if (run.path / f"{name}.npz").exists():
+            recorded = getattr(run, name)
+            differences += _compare(f"{name}.npz", recorded, expected[name], TOLERANCE)
+    for name, array in expected["usual"].items():
+        tolerance = RELATIVE_TOLERANCE_USUAL * float(np.abs(array).max())
+        recorded = (run.usual or {}).get(name)
+        differences += _compare(f"usual.npz, {name}", recorded, array, tolerance)
+    differences += _check_seen(run, dataset)
+    return differences + _compare("metrics.json", run.metrics, evaluation.metrics, TOLERANCE)
 
 
-def _differences(name: str, recorded: Any, found: Any, tolerance: float = 0.0) -> list[str]:
-    """Lines that say where a JSON value or an array differs from what was found."""
-    pairs = None
-    if isinstance(recorded, dict) and isinstance(found, dict):
-        keys = {**recorded, **found}.keys() - UNKNOWABLE.get(name, "").split()
-        pairs = [(f"{name}, {key}", recorded.get(key), found.get(key)) for key in sorted(keys)]
-    elif isinstance(recorded, list) and isinstance(found, list) and len(recorded) == len(found):
-        both = enumerate(zip(recorded, found, strict=True))
-        pairs = [(f"{name}[{i}]", *pair) for i, pair in both]
-    if pairs is not None:
-        return [line for pair in pairs for line in _differences(*pair, tolerance)]
-    if isinstance(found, np.ndarray):
-        if recorded.shape != found.shape or recorded.dtype.kind not in "biuf":
-            return [f"{name}: {recorded.dtype} {recorded.shape}, expected shape {found.shape}"]
-        # Not a number differs from all.
-        far = ~(np.abs(recorded.astype(float) - found) <= tolerance)
-        rows = int(far.any(axis=tuple(range(1, far.ndim))).sum())
-        return [f"{name}: {rows} of {len(far)} rows differ from what was found"] if rows else []
-    if isinstance(recorded, float) and isinstance(found, float):
-        same = abs(recorded - found) <= tolerance
-    else:  # In Python, True is 1.
-        same = recorded == found and isinstance(recorded, bool) == isinstance(found, bool)
-    return [] if same else [f"{name}: recorded {recorded!r}, found {found!r}"]
+def _check_seen(run: Run, dataset: Dataset) -> list[str]:
+    """Compare the hashes of the training and validation images."""
+    parts = check_galaxies(run, dataset.images, dataset.labels)
+    used = np.concatenate([parts.train, parts.validation])
+    expected = np.unique(hash_images(dataset.images)[used])
+    recorded = run.seen
+    if run.manifest.get("start"):
+        # The images of the first training are not known.
+        recorded = np.intersect1d(recorded, expected)
+    if np.array_equal(recorded, expected):
+        return []
+    return [f"seen.npz: not the hashes of the {len(expected)} training and validation images"]
+
+
+def _compare(name: str, recorded: Any, expected: Any, tolerance: float = 0.0) -> list[str]:
+    """Return one line per difference between two JSON values or arrays."""
+    if isinstance(recorded, dict) and isinstance(expected, dict):
+        keys = sorted({*recorded, *expected} - UNKNOWABLE.get(name, set()))
+        pairs = [(f"{name}, {key}", recorded.get(key), expected.get(key)) for key in keys]
+    elif isinstance(recorded, list) and isinstance(expected, list):
+        if len(recorded) != len(expected):
+            return [f"{name}: {len(recorded)} values, expected {len(expected)}"]
+        pairs = [
+            (f"{name}[{i}]", *values)
+            for i, values in enumerate(zip(recorded, expected, strict=True))
+        ]
+    elif isinstance(expected, np.ndarray):
+        return _compare_arrays(name, recorded, expected, tolerance)
+    elif _is_equal(recorded, expected, tolerance):
+        return []
+    else:
+        return [f"{name}: recorded {recorded!r}, expected {expected!r}"]
+    return [line for pair in pairs for line in _compare(*pair, tolerance)]
+
+
+def _compare_arrays(
+    name: str, recorded: Any, expected: np.ndarray[Any, Any], tolerance: float
+) -> list[str]:
+    recorded = np.asarray(recorded)
+    if recorded.shape != expected.shape or recorded.dtype.kind not in "biuf":
+        return [f"{name}: {recorded.dtype} {recorded.shape}, expected shape {expected.shape}"]
+    # NaN differs from every number.
+    differs = ~(np.abs(recorded.astype(float) - expected) <= tolerance)
+    rows = int(differs.any(axis=tuple(range(1, differs.ndim))).sum())
+    if rows == 0:
+        return []
+    return [f"{name}: {rows} of {len(differs)} rows differ"]
+
+
+def _is_equal(recorded: Any, expected: Any, tolerance: float) -> bool:
+    if isinstance(recorded, float) and isinstance(expected, float):
+        return abs(recorded - expected) <= tolerance
+    # In Python, True equals 1.
+    return bool(recorded == expected) and isinstance(recorded, bool) == isinstance(expected, bool)

@@ -1,1 +1,1 @@
-"""The figures of galaxies and of runs."""
+"""One function per figure; each returns the matplotlib figure."""

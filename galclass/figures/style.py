@@ -1,17 +1,16 @@
-"""One style for every figure, in two sizes.
+"""The style of all figures.
 
-``"page"`` is for a README or a notebook, 8 inches wide; ``"column"`` for a column of a paper, 3.5
-inches wide with letters of 7 points and more. Colours: Okabe & Ito's colour-blind-safe set, and
-matplotlib's ``Blues``; line styles and markers differ as well, so that all can be told apart in
-grey. Classes are 0-9 in data and 1-10 in figures, as published.
+Colours are from the colour-blind-safe set of Okabe & Ito, and matplotlib's ``Blues``; line styles
+and markers differ as well, so that curves can be told apart in grey. Classes are numbered from 0
+in data and from 1 in figures, as published.
 """
 
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -20,16 +19,21 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..data.dataset import Origin
-from ..data.galaxy10 import CLASS_NAMES
 from ..errors import ParameterError
 from ..files import PathLike, whole_file
+from ..labels import printable
 
 Size: TypeAlias = Literal["page", "column"]
-ORANGE, BLUE, GREEN, PURPLE, GREY = "#d55e00", "#0072b2", "#009e73", "#aa4499", "#595959"
-LIGHT_BLUE = "#8ec3e6"  # under strokes of the others
-SMALL = "small"  # letters of 0.83 times the size of the others
-STYLE = Path(__file__).with_name("galclass.mplstyle")
-PIXELS = 1200  # width of a PNG
+ORANGE = "#d55e00"
+BLUE = "#0072b2"
+GREEN = "#009e73"
+PURPLE = "#aa4499"
+GREY = "#595959"
+LIGHT_BLUE = "#8ec3e6"  # for areas under lines and markers
+SMALL = "small"  # matplotlib's name of a font size, 0.83 of the normal one
+STYLE_FILE = Path(__file__).with_name("galclass.mplstyle")
+PNG_WIDTH = 1200  # pixels
+# Dates and versions would change the bytes of a file.
 METADATA: dict[str, dict[str, None]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None, "Creator": None},
@@ -37,113 +41,188 @@ METADATA: dict[str, dict[str, None]] = {
 }
 
 
-# Width (inches), letters (points; small ones have 7 or more) and width of lines, as a share.
-SIZES = {"page": (8.0, 10.5, 1.0), "column": (3.5, 8.5, 0.65)}
+class Layout(NamedTuple):
+    """Sizes of a figure.
+
+    Parameters
+    ----------
+    width : float
+        Width of the figure in inches.
+    font_size : float
+        Size of normal text in points; small text has 7 points or more.
+    line_scale : float
+        Factor for the widths of lines and the sizes of markers.
+    suffixes : tuple of str
+        File types that :func:`galclass.save_figures` writes.
+    """
+
+    width: float
+    font_size: float
+    line_scale: float
+    suffixes: tuple[str, ...]
+
+
+LAYOUTS = {
+    "page": Layout(8.0, 10.5, 1.0, (".png", ".svg")),
+    "column": Layout(3.5, 8.5, 0.65, (".png", ".pdf")),
+}
+_size: ContextVar[Size] = ContextVar("size", default="page")
 
 
 @contextmanager
-def canvas(
-    size: Size,
-    aspect: float,
-    lines: float = 0,
-    *,
-    origin: Origin | None = None,
-    on: Figure | Axes | None = None,
-) -> Iterator[Figure]:
-    """A figure in the style of galclass, whatever matplotlib's settings are.
+def style(size: Size) -> Iterator[None]:
+    """Choose the size of the figures that are plotted within the block.
 
     Parameters
     ----------
     size : {"page", "column"}
-    aspect, lines : float
-        The height is `aspect` times the width, and `lines` lines of text.
-    origin : Origin, optional
-        Written below the figure when the block ends; in orange for simulated galaxies.
-    on : Figure or Axes, optional
-        Plot there instead of into a new figure.
+        ``"page"``, the default outside of a block, for a README or a notebook (8 inches wide);
+        ``"column"`` for a column of a paper (3.5 inches wide, with text of 7 points and more).
 
     Raises
     ------
     ParameterError
-        Another size, or an origin of another type.
+        Another size.
+
+    Examples
+    --------
+    >>> import galclass
+    >>> run = galclass.load_run("runs/mine")
+    >>> with galclass.style("column"):
+    ...     galclass.plot_history(run).savefig("history.pdf")
     """
-    width, font, share = _check_size(size)
-    if not isinstance(origin, Origin | None):
-        raise ParameterError(f"origin is a {type(origin).__name__}, expected an Origin or None")
-    settings = {
-        "font.size": font,
-        "lines.linewidth": 1.5 * share,
-        "lines.markersize": 6 * share,
-        "axes.linewidth": 0.8 * share,
-    }
-    with plt.style.context(["default", STYLE, settings]):
-        fig = on.figure if isinstance(on, Axes) else on
-        if fig is None:
-            height = width * aspect + lines * font / 60
-            fig = plt.figure(figsize=(width, height), layout="constrained")
-            fig.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
-            if fig.canvas.required_interactive_framework is None:
-                # No window can show it. A notebook shows the returned figure, an open one twice.
-                plt.close(fig)
-        yield fig
-        if origin is not None:
-            colour, weight = (ORANGE, "bold") if origin.simulated else (GREY, "normal")
-            text = printable(str(origin))
-            fig.supxlabel(text, x=0.995, ha="right", size=SMALL, color=colour, weight=weight)
+    if size not in LAYOUTS:
+        raise ParameterError(f"size={size!r}, expected one of {sorted(LAYOUTS)}")
+    token = _size.set(size)
+    try:
+        yield
+    finally:
+        _size.reset(token)
+
+
+def current_layout() -> Layout:
+    """Return the sizes of the figures that are plotted now."""
+    return LAYOUTS[_size.get()]
 
 
 @contextmanager
-def gallery(
+def house_style() -> Iterator[None]:
+    """Apply the style of galclass within the block, whatever matplotlib's settings are."""
+    layout = current_layout()
+    settings = {
+        "font.size": layout.font_size,
+        "lines.linewidth": 1.5 * layout.line_scale,
+        "lines.markersize": 6 * layout.line_scale,
+        "axes.linewidth": 0.8 * layout.line_scale,
+    }
+    with plt.style.context(["default", STYLE_FILE, settings]):
+        yield
+
+
+def make_figure(aspect: float, lines: float = 0, *, on: Figure | Axes | None = None) -> Figure:
+    """Return a new figure, or the figure to plot into.
+
+    Parameters
+    ----------
+    aspect, lines : float
+        The height is `aspect` times the width, plus `lines` lines of text.
+    on : Figure or Axes, optional
+        Where to plot. Default: a new figure.
+    """
+    if isinstance(on, Axes):
+        return on.figure
+    if isinstance(on, Figure):
+        return on
+    layout = current_layout()
+    height = layout.width * aspect + lines * layout.font_size / 60
+    fig = plt.figure(figsize=(layout.width, height), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
+    if fig.canvas.required_interactive_framework is None:
+        # No window can show it. A notebook shows the returned figure, and would show an open
+        # figure a second time.
+        plt.close(fig)
+    return fig
+
+
+def add_origin(fig: Figure, origin: Origin | None) -> None:
+    """Write below a figure where its galaxies came from; in orange if they are simulated.
+
+    Raises
+    ------
+    ParameterError
+        The origin is of another type.
+    """
+    if origin is None:
+        return
+    if not isinstance(origin, Origin):
+        raise ParameterError(f"origin is a {type(origin).__name__}, expected an Origin or None")
+    color = GREY
+    weight = "normal"
+    if origin.simulated:
+        color = ORANGE
+        weight = "bold"
+    text = printable(str(origin))
+    fig.supxlabel(text, x=0.995, ha="right", size=SMALL, color=color, weight=weight)
+
+
+def plot_images(
     images: Sequence[NDArray[np.uint8] | None],
     titles: Sequence[str],
-    size: Size,
     *,
     columns: int = 5,
     below: float = 0,
-    origin: Origin | None = None,
-    fig: Figure | None = None,
-) -> Iterator[list[Axes]]:
-    """Images in rows, with titles wrapped to their width and, below each, room for its share."""
+    on: Figure | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Plot images in rows, with titles that are wrapped to the width of an image.
+
+    Parameters
+    ----------
+    images : sequence of ndarray of uint8, shape (s, s, 3), or None
+        None leaves the place empty and says so.
+    titles : sequence of str
+        One per image.
+    columns : int, default 5
+    below : float, default 0
+        Space below each image, as a fraction of its height.
+    on : Figure, optional
+        Where to plot. Default: a new figure.
+
+    Returns
+    -------
+    Figure, list of Axes
+        One axes per image, in their order.
+    """
+    layout = current_layout()
     columns = min(columns, max(3, len(images)))
-    width, font, _ = _check_size(size)
-    letters = int(width / columns * 72 / (0.46 * font))
-    wrap = partial(textwrap.fill, width=letters, break_on_hyphens=False)
-    titles = ["\n".join(wrap(printable(line)) for line in title.split("\n")) for title in titles]
+    letters = int(layout.width / columns * 72 / (0.46 * layout.font_size))
+    titles = [_wrap(title, letters) for title in titles]
     rows = max(1, -(-len(images) // columns))
-    lines = rows * (0.3 + max((1 + title.count("\n") for title in titles), default=0))
-    with canvas(size, rows * (1 + below) / columns, lines, origin=origin, on=fig) as figure:
-        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for ax in axes:
-            ax.set_axis_off()
-        for ax, image, title in zip(axes, images, titles, strict=False):
-            ax.set_anchor("N")
-            ax.set_title(title, size=SMALL, loc="left", pad=3)
-            if image is None:
-                ax.set(aspect="equal")
-                ax.text(0.5, 0.5, "none here", ha="center", va="center", color=GREY, size=SMALL)
-            else:
-                ax.imshow(image, interpolation="bicubic")
-        yield axes
+    title_lines = max((1 + title.count("\n") for title in titles), default=0)
+    fig = make_figure(rows * (1 + below) / columns, rows * (0.3 + title_lines), on=on)
+    axes = list(fig.subplots(rows, columns, squeeze=False).flat)
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, image, title in zip(axes, images, titles, strict=False):
+        ax.set_anchor("N")
+        ax.set_title(title, size=SMALL, loc="left", pad=3)
+        if image is None:
+            ax.set(aspect="equal")
+            ax.text(0.5, 0.5, "none here", ha="center", va="center", color=GREY, size=SMALL)
+        else:
+            ax.imshow(image, interpolation="bicubic")
+    return fig, axes
 
 
-def _check_size(size: Size) -> tuple[float, float, float]:
-    if size not in SIZES:
-        raise ParameterError(f"size {size!r}, expected one of {sorted(SIZES)}")
-    return SIZES[size]
-
-
-def class_label(c: int, names: Sequence[str] = CLASS_NAMES) -> str:
-    """Number and name of a class, on two lines."""
-    return f"{c + 1} " + ",\n".join(printable(names[c]).rsplit(", ", 1))
-
-
-def printable(text: str) -> str:
-    """Text of a user as it can be plotted: fonts have no line breaks and no surrogates."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def _wrap(title: str, letters: int) -> str:
+    lines = [
+        textwrap.fill(printable(line), width=letters, break_on_hyphens=False)
+        for line in title.split("\n")
+    ]
+    return "\n".join(lines)
 
 
 def check_figure(path: PathLike) -> Path:
-    """Refuse a file that cannot hold a figure, before there is one.
+    """Return the path of a figure to write.
 
     Raises
     ------
@@ -157,22 +236,22 @@ def check_figure(path: PathLike) -> Path:
 
 
 def save_figure(fig: Figure, path: PathLike) -> None:
-    """Write a figure, whole or not at all, without date or version in it.
+    """Write a figure completely or not at all; the same figure gives the same bytes.
 
     Parameters
     ----------
     fig : matplotlib.figure.Figure
     path : str or path-like
-        Ends in ``.png`` (1,200 pixels wide), ``.svg`` or ``.pdf``.
+        A name in ``.png`` (1,200 pixels wide), ``.svg`` or ``.pdf``.
 
     Raises
     ------
     ParameterError
-        Another ending.
+        Another suffix.
     RunError
         The file cannot be written.
     """
     path = check_figure(path)
     metadata = METADATA[path.suffix.lower()]
-    with plt.style.context(["default", STYLE]), whole_file(path) as temporary:
-        fig.savefig(temporary, dpi=PIXELS / fig.get_figwidth(), metadata=metadata)
+    with plt.style.context(["default", STYLE_FILE]), whole_file(path) as temporary:
+        fig.savefig(temporary, dpi=PNG_WIDTH / fig.get_figwidth(), metadata=metadata)

@@ -1,1 +1,1 @@
-"""The network, what it runs on, and the probabilities that it gives."""
+"""The network, the hardware that it runs on, and its probabilities."""

@@ -1,8 +1,8 @@
-"""TensorFlow and Keras, imported without the page of notes that they print.
+"""Import TensorFlow and Keras without their messages.
 
-TensorFlow writes about missing GPUs and about oneDNN to the process's standard error before its
-own log settings apply (https://github.com/tensorflow/tensorflow/issues/100442); a notebook shows
-that in red.
+TensorFlow writes about missing GPUs and about oneDNN to the standard error of the process before
+its own log settings apply (https://github.com/tensorflow/tensorflow/issues/100442); a notebook
+shows these messages in red.
 """
 
 import contextlib
@@ -11,28 +11,33 @@ import os
 from ..errors import MissingPackageError
 from ..files import quiet
 
-# Sums are split among the threads of an operation, so that the last bits of a result depend on
-# their number: a fixed one gives the same weights on machines with other numbers of cores. Four
-# costs about 5 % on two cores. TensorFlow's variable TF_NUM_INTRAOP_THREADS chooses another.
+# The sums of an operation are split among its threads, so that the last bits of a result depend
+# on their number: a fixed number gives the same weights on machines with other numbers of cores.
+# Four threads cost about 5 % on two cores. TensorFlow's variable TF_NUM_INTRAOP_THREADS sets
+# another number.
 THREADS = 4
-WRONG = (
-    "Keras runs on {!r}, galclass needs 'tensorflow'; set the environment variable "
+WRONG_BACKEND = (
+    "Keras uses the backend {!r}, expected 'tensorflow'; set the environment variable "
     "KERAS_BACKEND=tensorflow before Keras is imported"
 )
 
-if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-    raise MissingPackageError(WRONG.format(os.environ["KERAS_BACKEND"]))
+backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+if backend != "tensorflow":
+    raise MissingPackageError(WRONG_BACKEND.format(backend))
 with quiet():
     import keras
     import tensorflow as tf
 
     tf.config.list_physical_devices()
-    chosen = os.environ.get("TF_NUM_INTRAOP_THREADS")
-    if not chosen and not tf.config.threading.get_intra_op_parallelism_threads():
-        with contextlib.suppress(RuntimeError):  # Too late where TensorFlow has run already.
+    threads_are_set = (
+        os.environ.get("TF_NUM_INTRAOP_THREADS")
+        or tf.config.threading.get_intra_op_parallelism_threads()
+    )
+    if not threads_are_set:
+        with contextlib.suppress(RuntimeError):  # Too late if TensorFlow is in use already.
             tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 
 if keras.backend.backend() != "tensorflow":
-    raise MissingPackageError(WRONG.format(keras.backend.backend()))
+    raise MissingPackageError(WRONG_BACKEND.format(keras.backend.backend()))
 
 __all__ = ["keras", "tf"]

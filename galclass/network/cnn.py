@@ -1,14 +1,14 @@
 """The published network."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..errors import ParameterError
 from ._tensorflow import keras
-from .hardware import Precision, choose_precision
+from .options import Precision
+from .precision import choose_precision
 
 
 def build_cnn(
@@ -25,9 +25,10 @@ def build_cnn(
 ) -> keras.Model:
     """Build the three-block convolutional network, by default the published one.
 
-    Blocks of 3 x 3 convolutions without padding and ReLU, each closed by a 2 x 2 max pooling;
-    dropout; dense tanh layers, each with dropout; softmax. The defaults have 1,799,964 parameters.
-    Kernels start from Glorot's uniform distribution, biases from zero, as Keras does by default.
+    Each block has 3 x 3 convolutions without padding, with ReLU, and ends with 2 x 2 max pooling.
+    Then follow dropout, dense tanh layers, each with dropout, and softmax. The defaults have
+    1,799,964 parameters. Kernels start from Glorot's uniform distribution, biases from zero, which
+    are Keras's defaults.
 
     Parameters
     ----------
@@ -36,29 +37,31 @@ def build_cnn(
     classes : int, default 10
         Number of outputs.
     filters : sequence of sequences of int
-        Filters of each convolution, a sequence a block.
+        Numbers of filters: one sequence per block, one number per convolution.
     dense_units : sequence of int, default (150, 60)
+        Units of the dense layers before the output.
     dropout : float, default 0.5
-        Dropped fraction after the last pooling.
+        Dropout rate after the last pooling.
     dense_dropout : float, default 0.3
-        Dropped fraction after each dense layer.
+        Dropout rate after each dense layer.
     l2 : float, default 0.001
-        L2 penalty (Keras's ``L2``: l2 times the sum of squares) on every kernel but the output's.
+        L2 penalty (Keras's ``L2``: l2 times the sum of squares) on every kernel except the
+        output's.
     seed : int, optional
         Seed of the initial weights and the dropouts. Default: not reproducible.
     precision : {"float32", "bfloat16", "float16", "auto"}
-        Precision of the layers. Weights and softmax are float32 always.
+        Precision of the layers. Weights and softmax are always float32.
 
     Returns
     -------
     keras.Model
-        Takes raw uint8 images of shape ``(n, *input_shape)``, which its first layer divides by
-        255; gives float32 probabilities of shape (n, classes).
+        It takes raw uint8 images of shape ``(n, *input_shape)``, which its first layer divides by
+        255, and returns float32 probabilities of shape (n, classes).
 
     Raises
     ------
     ParameterError
-        A size, rate or precision out of range, or an image too small for the blocks.
+        A size, rate or precision is out of range, or the image is too small for the blocks.
 
     Examples
     --------
@@ -79,52 +82,83 @@ def build_cnn(
     162494
     """
     input_shape = tuple(input_shape)
-    if len(input_shape) != 3 or min(input_shape) < 1:
-        raise ParameterError(f"input_shape {input_shape}, expected (height, width, channels)")
-    if classes < 2:
-        raise ParameterError(f"classes={classes}, expected 2 or more")
-    for name, rate in (("dropout", dropout), ("dense_dropout", dense_dropout)):
-        if not 0 <= rate < 1:
-            raise ParameterError(f"{name}={rate}, expected 0 <= {name} < 1")
-    if l2 < 0:
-        raise ParameterError(f"l2={l2}, expected 0 or more")
-    widths = [*(w for block in filters for w in block), *dense_units]
-    if not filters or min(widths, default=0) < 1:
-        raise ParameterError(
-            f"filters={filters}, dense_units={dense_units}: expected sizes of 1 up"
-        )
-    side = min(input_shape[:2])
-    for block in filters:
-        side = (side - 2 * len(block)) // 2
-    if side < 1:
-        raise ParameterError(f"an image of {input_shape[:2]} pixels is too small for {filters}")
+    _check_sizes(input_shape, classes, filters, dense_units)
+    _check_rates(dropout, dense_dropout, l2)
     policy = choose_precision(precision)
-    policy = policy if policy == "float32" else f"mixed_{policy}"
+    if policy != "float32":
+        policy = f"mixed_{policy}"
     seeds = iter(np.random.SeedSequence(seed).generate_state(64).tolist())
 
-    def kernel(penalty: float = l2) -> dict[str, Any]:
+    def kernel_settings(penalty: float) -> dict[str, Any]:
         return {
             "kernel_initializer": keras.initializers.GlorotUniform(seed=next(seeds)),
             "kernel_regularizer": keras.regularizers.L2(penalty) if penalty else None,
         }
 
-    layers = keras.layers
-    # Whatever the user's Keras settings say.
-    last = {"dtype": policy, "data_format": "channels_last"}
-    convolution = partial(layers.Conv2D, kernel_size=3, activation="relu", **last)
-    dense = partial(layers.Dense, activation="tanh", dtype=policy)
-    drop = partial(layers.Dropout, dtype=policy)
-    rescale = layers.Rescaling(1 / 255, dtype=policy, name="rescale")
-    stack = [keras.Input(input_shape, dtype="uint8", name="images"), rescale]
+    # Set here, so that the user's settings of Keras do not change the network.
+    settings = {"dtype": policy, "data_format": "channels_last"}
+    layers = [
+        keras.Input(input_shape, dtype="uint8", name="images"),
+        keras.layers.Rescaling(1 / 255, dtype=policy, name="rescale"),
+    ]
     for b, block in enumerate(filters, 1):
         for c, width in enumerate(block, 1):
-            stack.append(convolution(width, name=f"conv{b}_{c}", **kernel()))
-        stack.append(layers.MaxPooling2D(2, name=f"pool{b}", **last))
-    stack.append(drop(dropout, seed=next(seeds), name="dropout"))
-    stack.append(layers.Flatten(name="flatten", **last))
+            convolution = keras.layers.Conv2D(
+                width,
+                kernel_size=3,
+                activation="relu",
+                name=f"conv{b}_{c}",
+                **settings,
+                **kernel_settings(l2),
+            )
+            layers.append(convolution)
+        layers.append(keras.layers.MaxPooling2D(2, name=f"pool{b}", **settings))
+    layers.append(keras.layers.Dropout(dropout, dtype=policy, seed=next(seeds), name="dropout"))
+    layers.append(keras.layers.Flatten(name="flatten", **settings))
     for d, width in enumerate(dense_units, 1):
-        stack.append(dense(width, name=f"dense{d}", **kernel()))
-        stack.append(drop(dense_dropout, seed=next(seeds), name=f"dropout{d}"))
-    output = {"activation": "softmax", "dtype": "float32", **kernel(0)}
-    stack.append(layers.Dense(classes, name="classes", **output))
-    return keras.Sequential(stack, name="galclass_cnn")
+        dense = keras.layers.Dense(
+            width, activation="tanh", dtype=policy, name=f"dense{d}", **kernel_settings(l2)
+        )
+        layers.append(dense)
+        layers.append(
+            keras.layers.Dropout(dense_dropout, dtype=policy, seed=next(seeds), name=f"dropout{d}")
+        )
+    output = keras.layers.Dense(
+        classes, activation="softmax", dtype="float32", name="classes", **kernel_settings(0)
+    )
+    layers.append(output)
+    return keras.Sequential(layers, name="galclass_cnn")
+
+
+def _check_sizes(
+    input_shape: tuple[int, ...],
+    classes: int,
+    filters: Sequence[Sequence[int]],
+    dense_units: Sequence[int],
+) -> None:
+    if len(input_shape) != 3 or min(input_shape) < 1:
+        raise ParameterError(f"input_shape={input_shape}, expected (height, width, channels)")
+    if classes < 2:
+        raise ParameterError(f"classes={classes}, expected 2 or more")
+    widths = [width for block in filters for width in block]
+    widths.extend(dense_units)
+    if not filters or min(widths, default=0) < 1:
+        raise ParameterError(
+            f"filters={filters}, dense_units={dense_units}: expected numbers of 1 or more"
+        )
+    side = min(input_shape[:2])
+    for block in filters:
+        side = (side - 2 * len(block)) // 2
+    if side < 1:
+        raise ParameterError(
+            f"images of {input_shape[:2]} pixels are too small for filters={filters}; give "
+            "larger images or fewer blocks"
+        )
+
+
+def _check_rates(dropout: float, dense_dropout: float, l2: float) -> None:
+    for name, rate in (("dropout", dropout), ("dense_dropout", dense_dropout)):
+        if not 0 <= rate < 1:
+            raise ParameterError(f"{name}={rate}, expected 0 <= {name} < 1")
+    if l2 < 0:
+        raise ParameterError(f"l2={l2}, expected 0 or more")

@@ -1,28 +1,31 @@
-"""Images to probabilities."""
+"""Class probabilities of images."""
 
-from functools import partial
-from typing import Any, Literal, TypeAlias
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.arrays import Images
 from ._tensorflow import keras, tf
+from .options import Symmetric
 from .symmetry import apply_symmetry
 
-Symmetric: TypeAlias = bool | Literal["unsure"]
-# Chosen on validation galaxies: the class is then that of all eight passes (docs/results.md).
+# Chosen on validation galaxies: the predicted class is then that of all eight passes
+# (docs/results.md).
 SURE = 0.95
 
 
-def forward(model: keras.Model, images: Images) -> tf.Tensor:
-    """Probabilities of uint8 images, as a tensor."""
-    # A function for each network: of one for all, TensorFlow warns that it is traced anew.
-    if "galclass_forward" not in model.__dict__:
-        model.__dict__["galclass_forward"] = tf.function(
-            partial(model, training=False), jit_compile=False, reduce_retracing=True
-        )
-    return model.__dict__["galclass_forward"](images)
+@functools.lru_cache(maxsize=8)
+def compile_forward(model: keras.Model) -> Callable[[Images], tf.Tensor]:
+    """Return a compiled function from uint8 images to probabilities.
+
+    It is cached, because TensorFlow would trace a new function again.
+    """
+    return tf.function(
+        functools.partial(model, training=False), jit_compile=False, reduce_retracing=True
+    )
 
 
 def predict_proba(
@@ -33,37 +36,47 @@ def predict_proba(
     symmetric: Symmetric = False,
     batch_size: int = 64,
 ) -> NDArray[np.float32]:
-    """Class probabilities of images, as the network gives them.
+    """Predict class probabilities, without calibration.
 
     Parameters
     ----------
     model : keras.Model
-        As :func:`galclass.build_cnn` makes it.
-    images : ndarray of uint8, shape (N, 69, 69, 3)
+        A network that :func:`galclass.build_cnn` returns.
+    images : ndarray of uint8, shape (N, s, s, 3)
     indices : array of int, shape (n,), optional
-        Which of them, in this order. Default: all.
+        Images to predict, in this order. Default: all.
     symmetric : bool or "unsure", default False
-        Average the probabilities over the eight symmetries of each image, or only of those images
-        whose class is less than 95 % sure from one pass.
+        Average the probabilities over the eight symmetries of each image (True), or only of those
+        images whose largest probability in one pass is below 0.95 (``"unsure"``).
     batch_size : int, default 64
-        Images at a time; it bounds the memory, not the result.
+        Number of images per pass. It limits the memory and does not change the result.
 
     Returns
     -------
     ndarray of float32, shape (n, classes)
         Each row sums to 1.
     """
-    indices = np.arange(len(images)) if indices is None else np.asarray(indices)
-    sure = {False: 0.0, "unsure": SURE, True: np.inf}[symmetric]
+    if indices is None:
+        indices = np.arange(len(images))
+    indices = np.asarray(indices)
+    forward = compile_forward(model)
 
-    def pass_once(which: NDArray[np.integer[Any]], element: int) -> NDArray[np.float32]:
-        batches = (which[start : start + batch_size] for start in range(0, len(which), batch_size))
-        changed = (apply_symmetry(images[batch], element) for batch in batches)
-        return np.concatenate([forward(model, batch).numpy() for batch in changed])
+    def predict_once(chosen: NDArray[np.integer[Any]], element: int) -> NDArray[np.float32]:
+        parts = []
+        for start in range(0, len(chosen), batch_size):
+            batch = images[chosen[start : start + batch_size]]
+            parts.append(forward(apply_symmetry(batch, element)).numpy())
+        return np.concatenate(parts)
 
-    rows = pass_once(indices, 0)
-    left = np.flatnonzero(rows.max(axis=1) < sure)
-    if len(left):  # All together, in whole batches: a GPU tunes each size of batch anew.
-        others = [pass_once(indices[left], element) for element in range(1, 8)]
-        rows[left] = np.mean([rows[left], *others], axis=0)
-    return rows
+    probabilities = predict_once(indices, 0)
+    if symmetric is False:
+        return probabilities
+    if symmetric == "unsure":
+        unsure = np.flatnonzero(probabilities.max(axis=1) < SURE)
+    else:
+        unsure = np.arange(len(indices))
+    if len(unsure):  # All of them together, because a GPU tunes itself for each size of a batch.
+        passes = [probabilities[unsure]]
+        passes += [predict_once(indices[unsure], element) for element in range(1, 8)]
+        probabilities[unsure] = np.mean(passes, axis=0)
+    return probabilities

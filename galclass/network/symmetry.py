@@ -1,4 +1,4 @@
-"""The eight symmetries of the square, which leave a galaxy's class alone."""
+"""The eight symmetries of the square, which do not change the class of a galaxy."""
 
 import hashlib
 from typing import Any
@@ -24,31 +24,45 @@ def apply_symmetry(images: NDArray[Any], element: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray, shape and dtype of `images`
-        A new array, or a view of `images` where `element` is one number.
+        A new array; a view of `images` if `element` is one number.
     """
     elements = np.asarray(element)
     if elements.ndim == 0:
         if elements & 4:
             images = images.swapaxes(1, 2)
-        return images[:, :: -1 if elements & 2 else 1, :: -1 if elements & 1 else 1]
-    changed = np.empty_like(images)
+        if elements & 2:
+            images = images[:, ::-1]
+        if elements & 1:
+            images = images[:, :, ::-1]
+        return images
+    transformed = np.empty_like(images)
     for one in range(8):
         chosen = np.flatnonzero(elements == one)
-        changed[chosen] = apply_symmetry(images[chosen], one)
-    return changed
+        transformed[chosen] = apply_symmetry(images[chosen], one)
+    return transformed
 
 
 def hash_images(images: Images) -> NDArray[np.uint64]:
-    """A number for each image, shape (N,), the same for all that a symmetry makes of it."""
-    numbers = []
+    """Compute image hashes that are invariant to flips and rotations.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, s, s, channels)
+
+    Returns
+    -------
+    ndarray of uint64, shape (N,)
+        The smallest of the 64-bit BLAKE2b hashes of the eight symmetric images.
+    """
+    digests = []
     for image in images:
-        changed = (apply_symmetry(image[None], element).tobytes() for element in range(8))
-        numbers.append(min(hashlib.blake2b(one, digest_size=8).digest() for one in changed))
-    return np.frombuffer(b"".join(numbers), "<u8")
+        contents = [apply_symmetry(image[None], element).tobytes() for element in range(8)]
+        digests.append(min(hashlib.blake2b(one, digest_size=8).digest() for one in contents))
+    return np.frombuffer(b"".join(digests), "<u8")
 
 
 def find_copies(images: Images) -> list[list[int]]:
-    """Find galaxies that are byte-identical copies of each other, also under a symmetry.
+    """Find galaxies whose images are identical, or identical under a symmetry.
 
     Parameters
     ----------
@@ -57,9 +71,9 @@ def find_copies(images: Images) -> list[list[int]]:
     Returns
     -------
     list of list of int
-        Groups of two or more indices, each in rising order.
+        Groups of two or more indices, each in ascending order.
     """
     groups: dict[int, list[int]] = {}
-    for i, number in enumerate(hash_images(images).tolist()):
-        groups.setdefault(number, []).append(i)
+    for index, digest in enumerate(hash_images(images).tolist()):
+        groups.setdefault(digest, []).append(index)
     return [group for group in groups.values() if len(group) > 1]

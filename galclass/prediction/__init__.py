@@ -1,1 +1,1 @@
-"""Classes of images, as a table or, for surveys, as a folder of tables."""
+"""Predict the classes of images: into a table, or a folder of tables for surveys."""

@@ -1,4 +1,4 @@
-"""Images as the features that the network classifies by."""
+"""Represent images by the features that the network classifies them by."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.images import ImageLike, check_crop, prepare_all
 from ..errors import DataError
-from .predict import AnyNetwork, load_network
+from ..images.prepare import ImageLike, prepare_all
+from .network import AnyNetwork, load_network
 
 if TYPE_CHECKING:
     import keras
@@ -17,31 +17,33 @@ if TYPE_CHECKING:
 def embed(
     images: ImageLike | Iterable[ImageLike], *, run: AnyNetwork = None, crop: float | None = None
 ) -> NDArray[np.float32]:
-    """The output of the last dense layer before the classes: alike for galaxies that look alike.
+    """Compute the features of images: the output of the last dense layer before the classes.
+
+    Galaxies that look alike have similar features.
 
     Parameters
     ----------
     images
-        As for :func:`galclass.predict`, but no HDF5, Parquet or table. Images are taken as they
-        are, without their symmetries.
+        See :func:`galclass.prepare`. The features are of the images as they are, without an
+        average over their symmetries.
     run, crop
-        As for :func:`galclass.predict`.
+        See :func:`galclass.predict`.
 
     Returns
     -------
-    ndarray of float32, shape (n, 60)
-        From -1 to 1, of tanh, for the published network; in float32 precision.
+    ndarray of float32, shape (n, features)
+        Computed in float32 precision. The published network has 60 features, from -1 to 1 (tanh).
 
     Raises
     ------
     DataError, FileNotFoundError
         An image cannot be read, or the network has no dense layer before its last one.
     ParameterError, RunError
-        As for :func:`galclass.predict`.
+        See :func:`galclass.predict`.
 
     Examples
     --------
-    The galaxies most like the first one:
+    Find the galaxies that are most similar to the first one:
 
     >>> import galclass
     >>> from sklearn.neighbors import NearestNeighbors
@@ -56,24 +58,23 @@ def embed(
     """
     from ..network.probabilities import predict_proba
 
-    crop = check_crop(crop)
-    network = load_network(run, precision="float32")
-    model = headless(network.model)
-    prepared = prepare_all(images, crop=crop or network.crop, size=network.size)
-    return predict_proba(model, prepared)
+    network = load_network(run, precision="float32", crop=crop)
+    return predict_proba(headless(network.model), prepare_all(images, network.framing))
 
 
 def headless(model: "keras.Model") -> "keras.Model":
-    """The network up to its last dense layer but one.
+    """Return a network without its last dense layer.
 
     Raises
     ------
     DataError
-        It has no such layer.
+        It has fewer than two dense layers.
     """
     from ..network._tensorflow import keras
 
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     if len(dense) < 2:
-        raise DataError(f"{model.name!r} has {len(dense)} dense layers, expected 2 or more")
+        raise DataError(
+            f"{model.name!r} has {len(dense)} dense layers, expected 2 or more; use another network"
+        )
     return keras.Model(model.inputs, dense[-2].output)

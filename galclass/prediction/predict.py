@@ -1,147 +1,134 @@
-"""Classes of images, as a table."""
+"""Classify images of galaxies."""
 
 import itertools
-import os
 import warnings
-from collections.abc import Iterable, Sized
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
-from .. import __version__
-from ..data.arrays import check_images, check_integer, check_symmetric
-from ..data.galaxy10 import CLASS_NAMES
-from ..data.images import (
-    ImageLike,
-    Prepared,
-    check_crop,
-    iter_prepared,
-    list_images,
-    prepare_named,
-)
-from ..errors import DataError, ParameterError, RunError
-from ..files import PathLike, sha256_of_file
-from ..network.calibration import Calibration
-from ..network.unusual import rank_unusual
-from ..run import Run, as_run, load_pretrained, weights_sha256
-from .catalogue import check_columns, join, list_rows
-from .sources import count_rows, is_source, iter_part, list_parts
-from .table import columns_of, to_table
+from ..data.arrays import Images, check_integer
+from ..errors import DataError
+from ..evaluation.unusual import rank_unusual
+from ..files import PathLike
+from ..images.prepare import ImageLike, Prepared, prepare_named
+from ..network.options import Precision, Symmetric
+from .network import AnyNetwork, Network, load_network
+from .source import open_source
+from .table import check_names, join, to_table
 
-if TYPE_CHECKING:
-    import keras
-    from astropy.table import Table
-
-    from ..network.hardware import Precision
-    from ..network.probabilities import Symmetric
-
-UNUSUAL = 0.99  # of unseen galaxies of Galaxy10, 0.8 % are beyond it (docs/own-data.md)
-MANY = 0.05
-BATCHES = 8  # classified together, so that few of those to be averaged are in part of a batch
-AnyNetwork: TypeAlias = "Run | PathLike | keras.Model | None"
-
-
-class Network(NamedTuple):
-    """A network, ready to compute, how its probabilities are made, and its record."""
-
-    model: "keras.Model"
-    calibration: Calibration
-    symmetric: "Symmetric"
-    record: dict[str, Any]
-    usual: dict[str, NDArray[np.float64]] | None = None
-    crop: float | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """tuple of int : width and height of its images."""
-        return self.model.input_shape[2:0:-1]
+UNUSUAL = 0.99  # exceeded by 0.8 % of unseen galaxies of Galaxy10 (docs/own-data.md)
+MANY = 0.05  # fraction of unusual images that a warning reports
+# Batches that are classified together: the unsure images of all of them, which are to be averaged,
+# fill batches of their own.
+BATCHES = 8
 
 
 def predict(
-    images: "ImageLike | Iterable[ImageLike] | Table",
+    images: ImageLike | Iterable[ImageLike] | Table,
     *,
     run: AnyNetwork = None,
+    class_names: Sequence[str] | None = None,
     purity: float | None = None,
     image_column: str = "image",
     folder: PathLike | None = None,
-    symmetric: "Symmetric | None" = None,
-    precision: "Precision" = "auto",
+    symmetric: Symmetric | None = None,
+    precision: Precision = "auto",
     crop: float | None = None,
     batch_size: int = 64,
     progress: bool = False,
-) -> "Table":
+) -> Table:
     """Classify images of galaxies.
 
     Parameters
     ----------
-    images : str, path-like, sequence or iterator of images, ndarray of uint8, or Table
-        An image or a directory of them, or any number in any form that :func:`galclass.prepare`
-        takes. Images of the size of the network's (69 x 69 of the pretrained one) are taken as
-        they are. Or the path of a Parquet file
-        with encoded images or of an HDF5 file in Galaxy10's layout, as for
-        :func:`galclass.predict_survey`. Or a catalogue: an astropy table with a column of image
-        files, or with columns ``ra`` and ``dec`` (ICRS, degrees or with a unit), for whose rows
-        :func:`galclass.sdss_cutout` fetches the images.
-    run : Run, str, path-like or keras.Model, optional
-        A run or the path of its folder, whose calibration is applied; or a network of your own for
-        raw, square uint8 images. Default: the pretrained network.
+    images : path, sequence or iterator of images, ndarray of uint8, or Table
+        One of the following:
+
+        - an image, a directory of images or several images, in any form that
+          :func:`galclass.prepare` takes;
+        - the path of an HDF5 file with a column ``images`` (uint8, (n, s, s, 3));
+        - the path of a Parquet file, or of a directory of them, with columns ``id`` (text or
+          integer) and ``image`` (binary, the content of an image file);
+        - a catalogue: an astropy table, or the path of a table (CSV, ECSV, FITS, Parquet,
+          VOTable), with a column of image files, or with columns ``ra`` and ``dec`` (ICRS, in
+          degrees or with a unit), whose images :func:`galclass.sdss_cutout` fetches.
+    run : Run, path-like or keras.Model, optional
+        A run or the path of its folder, or a Keras network for raw, square uint8 images. Default:
+        the pretrained network.
+    class_names : sequence of str, shape (classes,), optional
+        Names of the classes of a Keras network. Default: their numbers, from ``"0"``.
     purity : float, optional
-        Mark the galaxies of samples of this purity, 0 to 1, see
-        :meth:`galclass.run.Run.thresholds`.
-    image_column, folder : str and path-like, optional
-        Of a catalogue: its column of image files, and what their names are relative to.
+        Mark the galaxies that are in samples of this purity, 0 to 1; see
+        :func:`galclass.thresholds`.
+    image_column : str, default "image"
+        Column of a catalogue with the image files.
+    folder : path-like, optional
+        Folder that the file names in a catalogue are relative to. Default: the folder of the
+        catalogue; for an astropy table, the working directory.
     symmetric : bool or "unsure", optional
-        Average the probabilities over the eight symmetries of each image, of none, or only where
-        one pass is less than 95 % sure of the class. Default: "unsure" where the run's recipe has
-        symmetric_prediction, as it was calibrated; False otherwise and for a network of your own.
+        Average the probabilities over the eight symmetries of each image, or only if one pass is
+        less than 95 % sure of the class (``"unsure"``). Default: the averaging of the run, for
+        which it was calibrated; False for a Keras network.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        Of a run's network, see :func:`galclass.network.hardware.choose_precision`; a network of
-        your own has its own.
+        Precision of a run's network, see
+        :func:`galclass.network.precision.choose_precision`. A Keras network has its own.
     crop : float, optional
-        As for :func:`galclass.prepare`. Default: as the images of the run's training were.
+        Side of the central square to keep, as a fraction of the shorter side of the image; it
+        applies to all images. Default: the crop of the images that the run was trained on, and
+        Galaxy10's 207/424 for a Keras network; images of the network's size are left unchanged.
     batch_size : int, default 64
-        Images of a pass; eight times as many are held. It does not change the result.
+        Number of images per pass. It limits the memory and does not change the result.
     progress : bool, default False
         Show a progress bar.
 
     Returns
     -------
     astropy.table.Table
-        A row an image, in order: ``source`` (str, the path or ``"image 0"`` ..., or the integer
-        ``id`` of a Parquet file), ``class`` (uint8, from 0), ``class_name`` (str), ``probability``
-        (float32) of the class, ``runner_up`` (uint8, the second most probable class), ``entropy``
-        (float32, nats), ``p0``, ``p1`` ... (float32, probability of each class), ``unusual``
-        (float32, of a run: the share of its validation images that are nearer to those of its
-        training, see :mod:`galclass.network.unusual`) and ``error`` (str). The entropy is
-        H = -sum_c p_c ln p_c (Shannon 1948): 0 when certain, ln 10 = 2.303 when ten are equally
-        likely. An image that cannot be read has its reason in ``error``, elsewhere empty, and all
-        else but its ``source`` masked. With `purity`, ``selected`` (bool): whether the galaxy is
-        in the sample of its class. Of a catalogue, its own columns come first, with their units
-        and masks. ``meta`` holds the network's name and hash, the names of the classes, version
-        and settings.
+        One row per image, in order, with the columns
+
+        - ``source``: str, the path or ``"image 0"`` ..., or the ``id`` of a Parquet file;
+        - ``class``: uint8, from 0;
+        - ``class_name``: str;
+        - ``probability``: float32, of the class;
+        - ``runner_up``: uint8, the second most probable class;
+        - ``entropy``: float32, in nats, H = -sum_c p_c ln p_c (Shannon 1948): 0 if the network is
+          certain, ln 10 = 2.303 if ten classes are equally likely;
+        - ``p0``, ``p1`` ...: float32, the probability of each class;
+        - ``unusual``: float32, the fraction of the run's validation images that are more similar
+          to its training images (:mod:`galclass.evaluation.unusual`); only for an evaluated run;
+        - ``error``: str, the reason why an image could not be read, otherwise empty. All other
+          columns but ``source`` are masked in such a row;
+        - ``selected``: bool, in the sample of its class; only with `purity`.
+
+        The columns of a catalogue come first, with their units and masks. ``meta`` holds the
+        name of the network, the hash of its weights, its calibration, the class names, the version
+        and the settings, among them ``crop`` (a number, or None if all of an image is kept), and
+        the metadata of the catalogue, unless they have the same names.
 
     Raises
     ------
-    FileNotFoundError, DataError
-        `images` is a path that does not exist or a directory without images, or there is no
-        image; or the network is none for raw uint8 images.
+    FileNotFoundError
+        `images` is a path that does not exist.
+    DataError
+        No images are given; a catalogue lacks the columns, or has columns that are added here; or
+        the network is not for raw uint8 images.
     ParameterError
-        A number is out of range, or the precision unknown; or `purity` is asked of a network of
-        your own, or with `symmetric`, for which the run's thresholds do not hold.
+        A number is out of range; `class_names` are given for a run or have another number; or
+        `purity` is given with `symmetric` or for a Keras network, which has no thresholds.
     RunError
-        The run folder or its weights cannot be read.
+        The run is unfinished or cannot be read, or `purity` is given and it is not evaluated.
 
     Warns
     -----
     UserWarning
-        More than 5 % of the images are beyond 0.99 in ``unusual``, which no image is of a run with
-        fewer than 100 validation images; or entries of a catalogue's ``meta`` are replaced.
+        More than 5 % of the images have ``unusual`` above 0.99.
 
     Examples
     --------
-    Images in files, with the pretrained network:
+    Image files, with the pretrained network:
 
     >>> from PIL import Image
     >>> import galclass
@@ -153,55 +140,35 @@ def predict(
     one.png ...
     >>> certain = table[table["probability"] > 0.9]
 
-    Arrays, with a network of your own:
+    Arrays, with a run:
 
     >>> len(galclass.predict(images, run="runs/mine"))
     2
+
+    The galaxies of a catalogue:
+
+    >>> galclass.predict("catalogue.csv", image_column="file").colnames[:4]
+    ['file', 'kind', 'source', 'class']
     """
-    batch_size, crop = check_integer(batch_size, "batch_size", 1), check_crop(crop)
-    if purity is not None and (is_model(run) or symmetric is not None):
-        raise ParameterError("purity needs the thresholds of a run; leave `symmetric` to it")
-    catalogue = images if hasattr(images, "colnames") else None
-    if catalogue is not None:
-        rows = list_rows(catalogue, image_column, None if folder is None else Path(folder))
-        listed, total = rows, len(rows)
-    elif isinstance(images, str | os.PathLike) and is_source(images):
-        parts = list_parts(images)
-        listed, total = None, count_rows(parts)
-    else:
-        listed = list_images(images)
-        total = len(listed) if isinstance(listed, Sized) else None
-        if isinstance(listed, np.ndarray) and listed.ndim == 4:  # One answer, not one an image.
-            listed = check_images(listed, shape=(*listed.shape[1:3], 3))
-    network = load_network(run, symmetric=symmetric, precision=precision)
-    crop = network.crop if crop is None else crop
-    network.record["crop"] = crop
-    prepared: Iterable[Prepared]
-    if catalogue is not None:
-        check_columns(catalogue, columns_of(network.record))
-        prepared = prepare_named(rows, crop=crop, size=network.size)
-    elif listed is None:
-        each = (iter_part(part, crop=crop, size=network.size) for part in parts)
-        prepared = itertools.chain.from_iterable(each)
-    else:
-        prepared = iter_prepared(listed, crop=crop, size=network.size)
-    cuts = None if purity is None else _cuts(run, purity)
-    table = classify(network, prepared, batch_size=batch_size, total=total, progress=progress)
-    if cuts is not None:
-        classes = np.ma.filled(table["class"], 0)
-        chosen = np.ma.asarray(np.ma.filled(table["probability"], 0) >= cuts[classes])
-        chosen.mask = np.ma.getmaskarray(np.ma.asarray(table["class"]))
-        table["selected"] = chosen if chosen.mask.any() else chosen.data
-        table["selected"].description = f"in the sample of its class of purity {purity}"
-        table.meta["purity"] = purity
-    return table if catalogue is None else join(catalogue, table)
-
-
-def _cuts(run: Any, purity: float) -> NDArray[np.float32]:
-    """The least probability of each class's sample; more than 1 where there is none."""
-    chosen = load_pretrained() if run is None else as_run(run)
-    cuts = np.ma.filled(np.ma.asarray(chosen.thresholds(purity=purity)["threshold"], float), 2)
-    return cuts.astype(np.float32)  # As probabilities are: the galaxy at the threshold is in.
+    batch_size = check_integer(batch_size, "batch_size", 1)
+    source = open_source(images, image_column=image_column, folder=folder)
+    network = load_network(
+        run,
+        class_names=class_names,
+        purity=purity,
+        symmetric=symmetric,
+        precision=precision,
+        crop=crop,
+    )
+    if source.catalogue is not None:
+        check_names(source.catalogue, network.record)
+    prepared = prepare_named(source.rows(), network.framing)
+    table = classify(
+        network, prepared, batch_size=batch_size, total=source.total, progress=progress
+    )
+    if source.catalogue is not None:
+        table = join(source.catalogue, table)
+    return table
 
 
 def classify(
@@ -211,133 +178,88 @@ def classify(
     batch_size: int,
     total: int | None = None,
     progress: bool = False,
-) -> "Table":
-    """Classify prepared images, ``(source, image or None, error or None)`` each."""
-    from tqdm.auto import tqdm
+) -> Table:
+    """Classify prepared images.
 
-    from ..network.probabilities import predict_proba
-
-    prepared = iter(prepared)
-    sources: list[Any] = []
-    errors: list[str] = []
-    found, strange = [], []
-    with tqdm(total=total, unit="image", disable=not progress) as bar:
-        while batch := list(itertools.islice(prepared, BATCHES * batch_size)):
-            names, images, problems = zip(*batch, strict=True)
-            sources += names
-            errors += ["" if problem is None else str(problem) for problem in problems]
-            good = [i for i, image in enumerate(images) if image is not None]
-            rows = np.full((len(batch), network.model.output_shape[1]), np.nan, np.float32)
-            ranks = np.full(len(batch), np.nan, np.float32)
-            if good:
-                stacked = np.stack([images[i] for i in good])
-                raw = predict_proba(
-                    network.model, stacked, symmetric=network.symmetric, batch_size=batch_size
-                )
-                rows[good] = network.calibration.apply(raw)
-                if network.usual is not None:
-                    ranks[good] = rank_unusual(network.usual, stacked)
-            found.append(rows)
-            strange.append(ranks)
-            bar.update(len(batch))
-    if not found:
-        raise DataError("no image given, expected at least one")
-    unusual = None if network.usual is None else np.concatenate(strange)
-    if unusual is not None and (many := int((unusual > UNUSUAL).sum())) > MANY * len(unusual):
-        warnings.warn(
-            f"{many:,} of {len(unusual):,} images are unlike those of the training (unusual beyond "
-            f"{UNUSUAL}): another scale, survey or stretch, or no galaxy? See the column unusual",
-            stacklevel=3,
-        )
-    return to_table(sources, np.concatenate(found), errors, network.record, unusual)
-
-
-def load_network(
-    run: AnyNetwork, *, symmetric: "Symmetric | None" = None, precision: "Precision" = "auto"
-) -> Network:
-    """The network that :func:`predict` is given, checked; its arguments."""
-    from ..network.hardware import choose_precision
-
-    record = identify_network(run, symmetric=symmetric)
-    if is_model(run):
-        return Network(run, Calibration(), record["symmetric"], record)
-    found = load_pretrained() if run is None else as_run(run)
-    record["precision"] = choose_precision(precision)
-    model = found.load_model(precision=record["precision"])
-    return Network(
-        model, found.calibration, record["symmetric"], record, found.usual, found.origin.crop
-    )
-
-
-def is_model(run: AnyNetwork) -> "TypeGuard[keras.Model]":
-    """Whether it is a network of the user's own, told without importing Keras."""
-    return hasattr(run, "get_weights")
-
-
-def identify_network(run: AnyNetwork, *, symmetric: "Symmetric | None" = None) -> dict[str, Any]:
-    """What tells a network from others, without TensorFlow for a run.
+    Parameters
+    ----------
+    network : Network
+    prepared : iterable of tuple
+        See :func:`galclass.images.prepare.prepare_named`.
+    batch_size : int
+    total : int, optional
+        Number of images, for the progress bar.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
-    dict
-        ``galclass`` (version), ``network`` (name), ``sha256`` (of the file that holds a run's
-        weights, else of the weights), ``temperature`` and ``class_shift`` of its calibration,
-        ``class_names``, ``symmetric`` and ``precision`` (None where it is still to be chosen).
+    astropy.table.Table
+        See :func:`predict`.
 
     Raises
     ------
-    DataError, RunError
-        As for :func:`predict`.
+    DataError
+        No images are given.
     """
-    record: dict[str, Any] = {"galclass": __version__}
-    symmetric = check_symmetric(symmetric)
-    if is_model(run):
-        _check_model(run)
-        precisions = ", ".join(sorted({layer.compute_dtype for layer in run.layers}))
-        record |= {"network": run.name, "sha256": weights_sha256(run.get_weights())}
-        record |= Calibration().record()
-        names, classes = CLASS_NAMES, run.output_shape[1]
-        names = names if classes == len(names) else tuple(map(str, range(classes)))
-        record["class_names"] = list(names)
-        return record | {"symmetric": symmetric or False, "precision": precisions}
-    found = load_pretrained() if run is None else as_run(run)
-    found.require_complete()
-    path = found.path / "model.keras"
-    if not path.is_file():
-        raise RunError(f"no {path.name} in {found.path}; train the run first")
-    classes, names = found.manifest["network"].get("classes"), found.class_names
-    if classes != len(names):
-        raise DataError(f"the network has {classes} classes, expected {len(names)} as named")
-    record |= {"network": found.path.resolve().name, "sha256": sha256_of_file(path)}
-    record |= {**found.calibration.record(), "class_names": list(names)}
-    record["symmetric"] = found.symmetric if symmetric is None else symmetric
-    return record | {"precision": None}
+    prepared = iter(prepared)
+    sources = []
+    errors = []
+    probabilities = []
+    unusual = []
+    with tqdm(total=total, unit="image", disable=not progress) as bar:
+        while batch := list(itertools.islice(prepared, BATCHES * batch_size)):
+            images = []
+            for source, image, error in batch:
+                sources.append(source)
+                images.append(image)
+                errors.append("" if error is None else str(error))
+            batch_probabilities, batch_unusual = _classify_batch(network, images, batch_size)
+            probabilities.append(batch_probabilities)
+            unusual.append(batch_unusual)
+            bar.update(len(batch))
+    if not sources:
+        raise DataError("no image given, expected at least one")
+    ranks = None
+    if network.usual is not None:
+        ranks = np.concatenate(unusual)
+        _warn_of_unusual(ranks)
+    return to_table(
+        sources,
+        np.concatenate(probabilities),
+        errors,
+        network.record,
+        unusual=ranks,
+        cuts=network.cuts,
+    )
 
 
-def _check_model(model: "keras.Model") -> None:
-    """Refuse a network of the user's own that would give wrong answers without a word."""
-    from ..network._tensorflow import keras
+def _classify_batch(
+    network: Network, images: Sequence[Images | None], batch_size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return probabilities and ranks of unusual images; NaN for images that are None."""
+    from ..network.probabilities import predict_proba
 
-    if not getattr(model, "built", True) or not getattr(model, "inputs", None):
-        problem = "is not built"
-    elif not _is_classifier(model.input_shape[1:], model.output_shape[1:]):
-        problem = f"takes {model.input_shape[1:]} and gives {model.output_shape[1:]}"
-    elif model.inputs[0].dtype != "uint8" and not any(
-        isinstance(layer, keras.layers.Rescaling) for layer in model.layers[:3]
-    ):
-        problem = "does not rescale its images; put keras.layers.Rescaling(1 / 255) first"
-    else:
-        shape = (4, *model.input_shape[1:])
-        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        rows = np.asarray(model(noise, training=False), np.float32)
-        if np.allclose(rows.sum(axis=1), 1, atol=1e-3) and rows.min() >= 0:
-            return
-        problem = "gives no probabilities, such as logits; end it with a softmax"
-    expected = "square uint8 images of 3 channels and probabilities of two or more classes"
-    raise DataError(f"the network {model.name!r} {problem}; expected {expected}, see build_cnn")
+    classes = len(network.record["class_names"])
+    probabilities = np.full((len(images), classes), np.nan, np.float32)
+    unusual = np.full(len(images), np.nan, np.float32)
+    is_good = np.array([image is not None for image in images])
+    if is_good.any():
+        good = np.stack([image for image in images if image is not None])
+        uncalibrated = predict_proba(
+            network.model, good, symmetric=network.record["symmetric"], batch_size=batch_size
+        )
+        probabilities[is_good] = network.calibration.apply(uncalibrated)
+        if network.usual is not None:
+            unusual[is_good] = rank_unusual(network.usual, good)
+    return probabilities, unusual
 
 
-def _is_classifier(image: tuple[int | None, ...], output: tuple[int | None, ...]) -> bool:
-    """Whether shapes are those of a square colour image and of classes' probabilities."""
-    square = len(image) == 3 and None not in image and image[0] == image[1] and image[2] == 3
-    return square and len(output) == 1 and (output[0] or 0) >= 2
+def _warn_of_unusual(unusual: NDArray[np.float32]) -> None:
+    count = int((unusual > UNUSUAL).sum())
+    if count > MANY * len(unusual):
+        warnings.warn(
+            f"{count:,} of {len(unusual):,} images are unlike the training images ('unusual' above "
+            f"{UNUSUAL}): they may have another scale, survey or stretch, or show no galaxy",
+            stacklevel=4,
+        )

@@ -1,35 +1,36 @@
-"""Surveys: each part of a source is read, classified and written by itself.
+"""Classify large sources of images, here or on a Ray cluster.
 
-The parts are a function of the source alone, and each has a file of its own, so that a survey that
-was stopped resumes with the parts whose files are missing, and any process can do any part.
+A source is divided into shards, which depend on the source alone. The predictions of each shard are
+written to a file of their own, a part: a survey that was stopped resumes with the parts that are
+missing, and any process can make any part.
 """
 
+import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from tqdm.auto import tqdm
 
-from .. import cluster
 from ..data.arrays import check_integer
-from ..data.images import Prepared, check_crop
-from ..errors import DataError, DownloadError, ParameterError, RunError
+from ..errors import ParameterError, RunError
 from ..files import LOCK, PathLike, locked, read_json, remove_leftovers, write_json
-from ..run import as_run, load_pretrained
-from .catalogue import check_columns, check_writable, join
-from .predict import AnyNetwork, classify, identify_network, is_model, load_network
-from .sources import PART_ROWS, Part, count_rows, fingerprint, iter_part, list_parts
-from .table import columns_of, require_pyarrow, write_table
+from ..images.catalogue import require_pyarrow
+from ..images.prepare import prepare_named
+from ..network.options import Precision, Symmetric
+from ..run import Run
+from . import cluster
+from .network import AnyNetwork, identify_network, is_model, load_network, open_run
+from .predict import classify
+from .source import Listed, Source, open_source
+from .table import check_columns, check_names, join, write_table
 
-if TYPE_CHECKING:
-    from ..network.hardware import Precision
-    from ..network.probabilities import Symmetric
-
-# Readers of Parquet pass over files whose names begin with _ or a dot.
-MANIFEST = "_manifest.json"
+MANIFEST = "_manifest.json"  # Readers of Parquet ignore files whose names begin with _ or a dot.
+# The path of a part, and its shard.
+Part: TypeAlias = tuple[Path, Source]
 
 
 def predict_survey(
@@ -37,11 +38,12 @@ def predict_survey(
     out: PathLike,
     *,
     run: AnyNetwork = None,
-    symmetric: "Symmetric | None" = None,
-    precision: "Precision" = "auto",
+    class_names: Sequence[str] | None = None,
+    symmetric: Symmetric | None = None,
+    precision: Precision = "auto",
     crop: float | None = None,
     batch_size: int = 64,
-    part_rows: int = PART_ROWS,
+    part_rows: int = 1000,
     image_column: str = "image",
     engine: cluster.Engine = "local",
     address: str | None = None,
@@ -49,50 +51,53 @@ def predict_survey(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Classify the images of a source into a folder of Parquet files.
+    """Classify the images of a large source into a folder of Parquet files.
 
-    A survey that was stopped resumes when it is called again: files that exist are not written
-    anew.
+    A survey that was stopped resumes when it is called again: parts that exist are kept.
 
     Parameters
     ----------
-    source : str or path-like
-        A directory of images; a Parquet file or a directory of them, with the columns ``id``
-        (text or integer) and ``image`` (binary: the content of an image file); an HDF5
-        file in Galaxy10's layout, whose ``images`` are taken; or a catalogue in CSV, ECSV, FITS
-        or VOTable, as for :func:`galclass.predict`, whose own columns come first in the parts.
+    source : path-like
+        A directory of images, a catalogue of image files, an HDF5 file, a Parquet file with images
+        or a directory of such files; see :func:`galclass.predict`.
     out : path-like
-        The folder; with Ray on several machines, one that they share.
-    run, symmetric, precision, crop, batch_size, progress
-        As for :func:`galclass.predict`.
+        The folder. With Ray on several machines, it must be on a disk that all of them share.
+    run, class_names, symmetric, precision, crop, batch_size, progress
+        See :func:`galclass.predict`.
     part_rows : int, default 1000
-        Images in a part.
+        Largest number of images in a part.
     image_column : str, default "image"
-        Of a catalogue: its column of image files, relative to its folder.
+        Column of a catalogue with the image files; they are relative to its folder.
     engine : {"local", "ray"}
-        Classify in this process, or on the processes and machines of a Ray cluster.
+        Classify in this process, or in the processes of a Ray cluster.
     address : str, optional
-        Of the Ray cluster, ``HOST:PORT``. Default: that of ``RAY_ADDRESS``, else Ray is started
-        here.
+        Address of the Ray cluster, ``HOST:PORT``. Default: the environment variable
+        ``RAY_ADDRESS``; without it, Ray is started on this machine.
     workers : int, optional
-        Processes on Ray, at most. Default: one a CPU of the cluster, or one a GPU if it has any.
+        Largest number of Ray workers. Default: one per CPU of the cluster, or one per GPU if it
+        has any.
     overwrite : bool, default False
         Delete the parts of another survey in `out` first.
 
     Returns
     -------
     pathlib.Path
-        The folder: ``part-000000.parquet`` ..., each with the columns of :func:`galclass.predict`,
-        null where those are masked, and ``_manifest.json``, which records of what and how.
+        The folder. It holds ``part-000000.parquet`` ..., each with the columns of
+        :func:`galclass.predict`, null where these are masked; and ``_manifest.json``, which
+        records the source, the network and the settings.
 
     Raises
     ------
-    FileNotFoundError, DataError, ParameterError, MissingPackageError
-        As for :func:`galclass.predict`, or `source` is none of these.
-    DownloadError
-        SDSS does not answer; the same call goes on from there.
+    FileNotFoundError, DataError, MissingPackageError
+        See :func:`galclass.predict`; Parquet cannot hold a column of the catalogue; or Ray or
+        pyarrow is not installed.
+    ParameterError
+        See :func:`galclass.predict`; or the source is of another kind, such as a catalogue of
+        positions.
     FileExistsError
-        `out` exists and is no survey, or is within the source.
+        `out` exists and is not a survey, or is within the source.
+    DownloadError
+        No Ray cluster answers at the address.
     RunError
         `out` holds the parts of another source, network or setting, another process is writing
         into it, or it cannot be written.
@@ -105,144 +110,182 @@ def predict_survey(
     >>> len(Table.read(folder / "part-000000.parquet"))
     300
     """
-    from ..network.hardware import choose_precision
-
     cluster.check_engine(engine, address, workers)
-    crop, batch_size = check_crop(crop), check_integer(batch_size, "batch_size", 1)
-    source, out = _check_places(source, out)
-    parts = list_parts(source, rows=part_rows, image_column=image_column)
-    own = is_model(run)  # A network of the user's own has its own precision.
-    if not own:
-        choose_precision(precision)
-        run = load_pretrained() if run is None else as_run(run)
-    settings: dict[str, Any] = {"crop": crop, "part_rows": part_rows}
-    settings["precision"] = None if own else precision
-    network = identify_network(run, symmetric=symmetric)
-    if parts[0].rows is not None:
-        settings["image_column"] = image_column
-        _check_catalogue(parts, network, engine)
-    manifest = _manifest(source, parts) | {"network": network, "settings": settings}
-    if _resumes(out, manifest, overwrite) and not _missing(out, parts):
-        return out
-    with nullcontext() if engine == "local" else cluster.cluster(address), locked(out):
-        resumes = _resumes(out, manifest, overwrite)  # Another process may have begun meanwhile.
-        if settings["precision"] == "auto":
-            choose = choose_precision if engine == "local" else cluster.choose_precision
-            settings["precision"] = choose("auto")
-        if not resumes:
-            for path in out.glob("part-[0-9]*.parquet"):
-                path.unlink()
+    batch_size = check_integer(batch_size, "batch_size", 1)
+    part_rows = check_integer(part_rows, "part_rows", 1)
+    source = _make_absolute(source, "source")
+    out = _make_absolute(out, "out")
+    if out == source or source in out.parents:
+        raise FileExistsError(f"{out} is within the source {source}; choose another folder")
+    require_pyarrow(out)
+    images = open_source(source, image_column=image_column)
+    parts = _list_parts(source, images, out, part_rows)
+    if not is_model(run):
+        run = Run(open_run(run).path.absolute())
+    options = {"class_names": class_names, "symmetric": symmetric, "crop": crop}
+    network = _identify_network(run, options, precision)
+    if images.catalogue is not None:
+        check_names(images.catalogue, network)
+        check_columns(images.catalogue, ".parquet")
+    manifest = {
+        "source": {"path": str(source), "sha256": _fingerprint(source, images)},
+        "parts": len(parts),
+        "rows": images.total,
+        "network": network,
+        "settings": {"part_rows": part_rows, "image_column": image_column},
+    }
+    with _connected(engine, address), locked(out):
+        earlier = _read_manifest(out, overwrite)
+        if network["precision"] == "auto":
+            network["precision"] = _choose_precision(earlier, engine)
+        if earlier is None:
+            _delete_parts(out)
             write_json(out / MANIFEST, manifest)
+        else:
+            _check_same(out, earlier, manifest)
         remove_leftovers(out)
-        missing = _missing(out, parts)
-        worker = {"run": run, "folder": out, "symmetric": symmetric, "crop": crop}
-        worker |= {"precision": settings["precision"] or "float32", "batch_size": batch_size}
-        total, done = count_rows(parts), count_rows(parts) - count_rows(missing)
-        with tqdm(total=total, initial=done, unit="image", disable=not progress) as bar:
-            cluster.map_with(PartClassifier, worker, missing, bar.update, engine, workers)
-        remove_leftovers(out)
-    if lacking := _missing(out, missing):
-        raise RunError(
-            f"{len(lacking)} parts that other machines wrote are not in {out} here; "
-            "give a folder that all machines share"
-        )
+        settings = {
+            "run": run,
+            "options": {**options, "precision": network["precision"]},
+            "batch_size": batch_size,
+        }
+        _classify_parts(parts, settings, engine, workers, progress)
+        remove_leftovers(out)  # A worker may have died.
     return out
 
 
-def _check_catalogue(parts: list[Part], network: dict[str, Any], engine: cluster.Engine) -> None:
-    rows: Any = [part.rows for part in parts]
-    check_columns(rows[0], columns_of(network))
-    check_writable(rows[0], ".parquet")
-    for name in rows[0].colnames:
-        if rows[0][name].dtype.kind == "O":
-            kinds = {getattr(value, "dtype", type(value)) for part in rows for value in part[name]}
-            if len(kinds) > 1 or kinds <= {list, tuple, dict}:
-                raise DataError(f"{name!r} has values of several kinds; leave the column out")
-    if engine == "ray" and any(callable(image) for part in parts for _, image in part.named):
-        raise ParameterError("many processes would ask SDSS too often; choose engine='local'")
+def _make_absolute(path: PathLike, name: str) -> Path:
+    """Return an absolute path, because other machines have another working directory."""
+    if not isinstance(path, str | os.PathLike):
+        raise ParameterError(f"{name}={type(path)}, expected a path")
+    return Path(os.path.abspath(os.path.expanduser(path)))
 
 
-def _stop_at_failed_downloads(prepared: Iterable[Prepared]) -> Iterable[Prepared]:
-    """So that the part is not written without them, and the survey asks for them again."""
-    for name, image, error in prepared:
-        if isinstance(error, DownloadError):
-            raise DownloadError(f"{error}, with the same call") from error
-        yield name, image, error
+def _list_parts(path: Path, source: Source, out: Path, part_rows: int) -> list[Part]:
+    if path.is_file() and isinstance(source, Listed) and source.catalogue is None:
+        raise ParameterError(
+            f"{path} is a single image or of unknown type, expected a folder of images, a "
+            "catalogue, or Parquet or HDF5 files; use galclass.predict for single images"
+        )
+    shards = source.shards(part_rows)
+    return [(out / f"part-{number:06d}.parquet", shard) for number, shard in enumerate(shards)]
 
 
-def _manifest(source: Path, parts: list[Part]) -> dict[str, Any]:
-    files = {"path": str(source), "sha256": fingerprint(parts)}
-    return {"source": files, "parts": len(parts), "rows": count_rows(parts)}
+def _identify_network(
+    run: AnyNetwork, options: dict[str, Any], precision: Precision
+) -> dict[str, Any]:
+    """Return the record of the network; the precision of a run may be ``"auto"``."""
+    from ..network.precision import choose_precision
+
+    network = identify_network(run, **options)
+    if not is_model(run):
+        network["precision"] = precision
+        if precision != "auto":
+            network["precision"] = choose_precision(precision)
+    return network
 
 
-def _check_places(source: PathLike, out: PathLike) -> tuple[Path, Path]:
-    if not isinstance(source, str | os.PathLike):
-        raise ParameterError(f"source {type(source)}, expected the path of one")
-    require_pyarrow(out)
-    # Absolute, as other machines have another working directory.
-    source, out = (Path(os.path.abspath(os.path.expanduser(path))) for path in (source, out))
-    if out == source or source in out.parents:
-        raise FileExistsError(f"{out} is within the source {source}; choose another folder")
-    return source, out
+def _fingerprint(path: Path, source: Source) -> str:
+    """Return a hash of the names, sizes and dates of files; hashing them would take too long."""
+    paths = source.files()
+    if path.is_file():
+        paths = [path, *paths]
+    digest = hashlib.sha256()
+    for path in dict.fromkeys(paths):
+        try:
+            status = os.stat(path)
+            line = f"{path} {status.st_size} {status.st_mtime_ns}\n"
+        except (OSError, ValueError):  # The row of this file will have an error.
+            line = f"{path} is missing\n"
+        digest.update(line.encode("utf-8", "replace"))
+    return digest.hexdigest()
+
+
+def _connected(engine: cluster.Engine, address: str | None) -> Any:
+    if engine == "local":
+        return nullcontext()
+    return cluster.cluster(address)
+
+
+def _read_manifest(out: Path, overwrite: bool) -> dict[str, Any] | None:
+    """Return the manifest of the survey to resume, None for a new survey."""
+    if not {path.name for path in out.iterdir()} - {LOCK}:
+        return None
+    if not (out / MANIFEST).is_file():
+        raise FileExistsError(f"{out} exists and is not a survey; choose another folder")
+    if overwrite:
+        return None
+    return read_json(out / MANIFEST, hint="galclass survey")
+
+
+def _choose_precision(earlier: dict[str, Any] | None, engine: cluster.Engine) -> Any:
+    """Choose one precision for all parts: the one of the parts that exist, if there are any."""
+    from ..network.precision import choose_precision
+
+    if earlier is not None and isinstance(earlier.get("network"), dict):
+        return earlier["network"].get("precision")
+    if engine == "local":
+        return choose_precision("auto")
+    return cluster.choose_precision("auto")
+
+
+def _check_same(out: Path, earlier: dict[str, Any], manifest: dict[str, Any]) -> None:
+    for key in ("source", "network", "settings"):
+        if earlier.get(key) != manifest[key]:
+            raise RunError(
+                f"cannot resume: the parts in {out} are of {key} {earlier.get(key)}, now it is "
+                f"{manifest[key]}; give the same, choose another folder, or replace the parts "
+                "(--overwrite)"
+            )
+
+
+def _delete_parts(out: Path) -> None:
+    for path in out.glob("part-[0-9]*.parquet"):
+        path.unlink()
+
+
+def _classify_parts(
+    parts: Sequence[Part],
+    settings: dict[str, Any],
+    engine: cluster.Engine,
+    workers: int | None,
+    progress: bool,
+) -> None:
+    missing = [(path, shard) for path, shard in parts if not path.exists()]
+    if not missing:
+        return
+    total = sum(shard.total or 0 for _, shard in parts)
+    done = total - sum(shard.total or 0 for _, shard in missing)
+    with tqdm(total=total, initial=done, unit="image", disable=not progress) as bar:
+        cluster.map_with(PartClassifier, settings, missing, bar.update, engine, workers)
+    lacking = [path for path, _ in missing if not path.exists()]
+    if lacking:
+        raise RunError(
+            f"{len(lacking)} parts that other machines wrote are not in {lacking[0].parent} here; "
+            "give a folder that all machines share"
+        )
 
 
 @dataclass
 class PartClassifier:
-    """Classifies parts and writes their tables into a folder; the network is loaded once."""
+    """Classify shards and write their parts, with a network that is loaded once."""
 
     run: AnyNetwork
-    folder: Path
-    symmetric: "Symmetric | None"
-    precision: "Precision"
+    options: dict[str, Any]
     batch_size: int
-    crop: float | None
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        self.network = load_network(self.run, symmetric=self.symmetric, precision=self.precision)
-        self.crop = self.network.crop if self.crop is None else self.crop
-        self.network.record["crop"] = self.crop
+        self.network = load_network(self.run, **self.options)
 
     def __call__(self, part: Part) -> int:
-        """Write the table of a part, unless it exists; its number of images."""
-        path = part_path(self.folder, part)
+        """Classify a shard, unless its part exists; return its number of images."""
+        path, shard = part
         if not path.exists():
-            size = self.network.size
-            prepared = iter_part(part, crop=self.crop, size=size, threads=self.threads)
-            prepared = _stop_at_failed_downloads(prepared)
+            prepared = prepare_named(shard.rows(), self.network.framing, threads=self.threads)
             table = classify(self.network, prepared, batch_size=self.batch_size)
-            table = table if part.rows is None else join(part.rows, table)
-            # Another process may have written the same meanwhile.
+            if shard.catalogue is not None:
+                table = join(shard.catalogue, table)
+            # Another process may have written the same part meanwhile.
             write_table(table, path, overwrite=True)
-        return count_rows([part])
-
-
-def part_path(folder: PathLike, part: Part) -> Path:
-    """Path of the file that holds a part's table."""
-    return Path(folder) / f"part-{part.number:06d}.parquet"
-
-
-def _missing(out: Path, parts: list[Part]) -> list[Part]:
-    return [part for part in parts if not part_path(out, part).exists()]
-
-
-def _resumes(out: Path, manifest: dict[str, Any], overwrite: bool) -> bool:
-    """Whether a folder holds parts to resume; the precision is theirs where any will do."""
-    if not out.exists() or (out.is_dir() and not {path.name for path in out.iterdir()} - {LOCK}):
-        return False
-    if not (out / MANIFEST).is_file():
-        raise FileExistsError(f"{out} exists and holds no survey of galclass; choose another name")
-    if overwrite:
-        return False
-    before, settings = read_json(out / MANIFEST, hint="galclass survey"), manifest["settings"]
-    if not isinstance(before.get("settings"), dict):
-        raise RunError(f"{out / MANIFEST} has no settings; replace the folder (--overwrite)")
-    if settings["precision"] == "auto":
-        settings["precision"] = before["settings"].get("precision")
-    for key in ("source", "network", "settings"):
-        if before.get(key) != manifest[key]:
-            raise RunError(
-                f"cannot resume: the parts in {out} are of {key} {before.get(key)}, now it is "
-                f"{manifest[key]}; give the same, choose another folder or replace it (--overwrite)"
-            )
-    return True
+        return shard.total or 0

@@ -1,26 +1,26 @@
-"""Tables of predictions: made, checked and written in one place, whatever their format."""
+"""Make, check and write tables of predictions."""
 
-import itertools
 import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from astropy.io.votable import from_table
+from astropy.io.votable.tree import Info
+from astropy.table import MaskedColumn, Table, hstack
 from numpy.typing import NDArray
+from scipy.special import entr
 
-from ..errors import MissingPackageError, ParameterError
+from ..errors import DataError, ParameterError
 from ..files import PathLike, whole_file
+from ..images.catalogue import require_pyarrow
 
-if TYPE_CHECKING:
-    from astropy.table import Table
-
-SUFFIXES = (".ecsv", ".csv", ".fits", ".parquet", ".xml")
-# What a column of this name is, in the words of the IVOA (UCD1+ 1.5), where it does not say itself.
+# UCDs of catalogue columns in the words of the IVOA (UCD1+ 1.5), for columns that state none.
 UCDS = {"id": "meta.id", "ra": "pos.eq.ra", "dec": "pos.eq.dec"}
-# Marks a class that is not there where a format has no nulls; astropy's own, 63, is less clear.
+# Stands for a missing class where a table has no nulls; NumPy's default, 63, may be a class.
 NO_CLASS = 255
 
 
@@ -29,191 +29,295 @@ def to_table(
     probabilities: NDArray[np.float32],
     errors: Sequence[str],
     meta: dict[str, Any],
+    *,
     unusual: NDArray[np.float32] | None = None,
-) -> "Table":
-    """The table that :func:`galclass.predict` returns; NaN probabilities are masked rows."""
-    from astropy.table import MaskedColumn, Table
-    from scipy.special import entr
+    cuts: NDArray[np.float32] | None = None,
+) -> Table:
+    """Make the table that :func:`galclass.predict` returns.
 
-    broken, class_names = np.isnan(probabilities[:, 0]), meta["class_names"]
+    Parameters
+    ----------
+    sources : sequence of str, or of int or None, shape (n,)
+    probabilities : ndarray of float32, shape (n, classes)
+        NaN for images that could not be read, whose rows are masked.
+    errors : sequence of str, shape (n,)
+        Empty for images that could be read.
+    meta : dict
+        Metadata of the table, with ``class_names``.
+    unusual : ndarray of float32, shape (n,), optional
+        See :func:`galclass.evaluation.unusual.rank_unusual`.
+    cuts : ndarray of float32, shape (classes,), optional
+        Smallest probability in the sample of each class.
+    """
+    no_answer = np.isnan(probabilities[:, 0])
     order = np.argsort(-np.nan_to_num(probabilities), axis=1, kind="stable")
-    measured = {
-        "class": order[:, 0].astype(np.uint8),
-        "class_name": np.array([_escaped(name) for name in class_names])[order[:, 0]],
-        "probability": probabilities.max(axis=1),
-        "runner_up": order[:, 1].astype(np.uint8),
-        "entropy": entr(np.float64(probabilities)).sum(axis=1).astype(np.float32),
-        **{f"p{c}": probabilities[:, c] for c in range(len(class_names))},
-    }
-    measured |= {} if unusual is None else {"unusual": unusual}
-    table = Table({"source": _names(sources)}, meta=meta)
-    for name, values in measured.items():
-        fill = NO_CLASS if values.dtype == np.uint8 else None
-        masked = MaskedColumn(values, mask=broken, fill_value=fill)
-        table[name] = masked if broken.any() else values
-    table["error"] = np.array([_escaped(error) for error in errors], str)
-    for name in ("class", "runner_up"):
-        table[name].description = "from 0, index into class_names; figures count from 1"
+    classes = order[:, 0]
+    highest = probabilities.max(axis=1)
+    class_names = np.array([_escape(name) for name in meta["class_names"]])
+    table = Table({"source": _make_source_column(sources)}, meta=meta)
+
+    def add(name: str, values: NDArray[Any], description: str | None = None) -> None:
+        if no_answer.any():
+            fill_value = NO_CLASS if values.dtype == np.uint8 else None
+            values = MaskedColumn(values, mask=no_answer, fill_value=fill_value)
+        table[name] = values
+        table[name].description = description
+
+    number = "counted from 0, index into class_names; figures count from 1"
+    add("class", classes.astype(np.uint8), number)
+    add("class_name", class_names[classes])
+    add("probability", highest)
+    add("runner_up", order[:, 1].astype(np.uint8), number)
+    # VOTable and FITS do not know nats as a unit.
+    entropy = entr(probabilities.astype(np.float64)).sum(axis=1)
+    add("entropy", entropy.astype(np.float32), "Shannon entropy of p0, p1 ..., in nats")
+    for c in range(len(class_names)):
+        add(f"p{c}", probabilities[:, c])
     if unusual is not None:
-        table["unusual"].description = "share of validation images that are more usual, 0 to 1"
-    # As words: VOTable and FITS know no unit for nats.
-    table["entropy"].description = "Shannon entropy of p0, p1 ..., nats"
+        add("unusual", unusual, "fraction of validation images that are more usual, 0 to 1")
+    table["error"] = np.array([_escape(error) for error in errors], str)
+    if cuts is not None:
+        add("selected", highest >= cuts[classes], "in the sample of its class")
     return table
 
 
-def columns_of(meta: dict[str, Any]) -> list[str]:
-    """Names of the columns that the predictions of a network add."""
-    rows = np.ones((1, len(meta["class_names"])), np.float32)
-    return [*to_table(["x"], rows, [""], meta, rows[:, 0]).colnames, "selected"]
-
-
-def _names(sources: Sequence[Any]) -> NDArray[Any]:
-    """Names as text, or as integers where all of them are, with null ones masked."""
+def _make_source_column(sources: Sequence[Any]) -> NDArray[Any]:
+    """Return sources as text, or as integers if all of them are; None is masked."""
     if any(isinstance(source, str) for source in sources):
-        return np.array([_escaped(str(source)) for source in sources])
-    missing = [source is None for source in sources]
-    known = next((source for source in sources if source is not None), 0)
-    filled = [type(known)(0) if source is None else source for source in sources]
-    return np.ma.array(filled, mask=missing) if any(missing) else np.array(filled)
+        return np.array([_escape(str(source)) for source in sources])
+    is_missing = [source is None for source in sources]
+    if not any(is_missing):
+        return np.array(sources)
+    integer = next((type(source) for source in sources if source is not None), int)
+    filled = [integer(0) if source is None else source for source in sources]
+    return np.ma.array(filled, mask=is_missing)
+
+
+def _escape(text: str) -> str:
+    """Escape control characters, and bytes of file names that are not UTF-8."""
+    letters = []
+    for letter in text:
+        if not letter.isprintable():
+            letter = letter.encode("unicode_escape").decode()
+        letters.append(letter)
+    return "".join(letters)
+
+
+def check_names(catalogue: Table, meta: dict[str, Any]) -> None:
+    """Raise a DataError if a catalogue has columns that the predictions would add.
+
+    Upper and lower case count as the same, because FITS does not distinguish them.
+
+    Parameters
+    ----------
+    catalogue : astropy.table.Table
+    meta : dict
+        See :func:`to_table`.
+    """
+    row = np.ones((1, len(meta["class_names"])), np.float32)
+    added = to_table([""], row, [""], meta, unusual=row[:, 0], cuts=row[0]).colnames
+    taken = [name for name in catalogue.colnames if name.lower() in added]
+    if taken:
+        raise DataError(
+            f"the catalogue has columns {taken}, which the predictions add; rename them first"
+        )
+
+
+def join(catalogue: Table, predictions: Table) -> Table:
+    """Put the columns of a catalogue before the columns of its predictions.
+
+    The metadata of both are kept; entries of the predictions replace entries of the same name.
+    """
+    joined = hstack([catalogue, predictions], join_type="exact", metadata_conflicts="silent")
+    joined.meta.update(predictions.meta)
+    return joined
 
 
 def check_table(path: PathLike, *, overwrite: bool = False) -> Path:
-    """Refuse, before the work, what :func:`write_table` could not write.
+    """Check, before the work, that a table can be written to a path.
 
     Parameters
     ----------
     path : str or path-like
         Ends in ``.ecsv``, ``.csv``, ``.fits``, ``.parquet`` or ``.xml`` (VOTable).
     overwrite : bool, default False
-        Whether the file may exist.
+        Allow that the file exists.
+
+    Returns
+    -------
+    pathlib.Path
 
     Raises
     ------
     ParameterError
-        Another suffix.
+        The path has another suffix.
     FileExistsError, PermissionError
-        The file already exists, or its folder cannot be written.
+        The file exists, or its folder cannot be written.
     MissingPackageError
-        Parquet is asked for, and pyarrow is not installed.
+        The file is Parquet, and pyarrow is not installed.
     """
     path = Path(path).expanduser()
-    if path.suffix.lower() not in SUFFIXES:
-        raise ParameterError(f"{path}: unknown kind of table, expected {', '.join(SUFFIXES)}")
+    suffix = path.suffix.lower()
+    if suffix not in WRITERS:
+        raise ParameterError(f"{path}: expected a name that ends in {', '.join(WRITERS)}")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise FileExistsError(f"{path} exists; choose another name, or overwrite a file of yours")
+        raise FileExistsError(f"{path} exists; choose another name, or overwrite the file")
     existing = next(folder for folder in path.absolute().parents if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise PermissionError(f"{existing} cannot be written; unlock it, or choose another folder")
-    if path.suffix.lower() == ".parquet":
+    if suffix == ".parquet":
         require_pyarrow(path)
     return path
 
 
-def require_pyarrow(path: PathLike) -> None:
-    """Raise an error that says what to do where Parquet cannot be read or written."""
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        how = "pip install pyarrow, or choose .ecsv or .fits"
-        raise MissingPackageError(f"{path}: Parquet needs pyarrow; {how}") from error
+def check_columns(table: Table, suffix: str) -> None:
+    """Raise a DataError if a format cannot hold a column of a table; see :func:`write_table`.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+    suffix : {".ecsv", ".csv", ".fits", ".parquet", ".xml"}
+    """
+    for name in table.colnames:
+        problem = _find_problem(table[name], suffix)
+        if problem is not None:
+            other = ".parquet or .xml" if suffix == ".ecsv" else ".ecsv"
+            raise DataError(
+                f"column {name!r} {problem}, which {suffix} cannot hold; leave the column out, or "
+                f"choose {other}"
+            )
 
 
-def write_table(table: "Table", path: PathLike, *, overwrite: bool = False) -> None:
-    """Write a table, whole or not at all, in the format that the file's name asks for.
+def _find_problem(column: Any, suffix: str) -> str | None:
+    kind = getattr(column, "dtype", np.dtype(object)).kind  # Coordinates and times have no dtype.
+    if suffix == ".ecsv":
+        # astropy reads a line of text that begins with # as a comment, and an empty one not at all.
+        if kind in "UO" and any("\n" in value for value in column if isinstance(value, str)):
+            return "has text with line breaks"
+        return None
+    if kind not in "biufUS":
+        return "holds neither numbers nor text"
+    if column.ndim > 1 and suffix in (".csv", ".parquet"):
+        return "has several values per row"
+    return None
+
+
+def write_table(table: Table, path: PathLike, *, overwrite: bool = False) -> None:
+    """Write a table completely or not at all, in the format that its name states.
+
+    ==============  ===========================  ================================================
+    Format          Missing values               Limits
+    ==============  ===========================  ================================================
+    ``.ecsv``       null                         Text with line breaks is refused.
+    ``.csv``        empty                        Numbers and text, one per row. No units,
+                                                 descriptions or metadata.
+    ``.fits``       TNULL (integers), NaN        Numbers and text. Missing text is empty. Text is
+                    (reals)                      ASCII, other letters are escaped with backslashes.
+                                                 Booleans become integers if some are missing.
+    ``.parquet``    null                         Numbers and text, one per row. No units or
+                                                 descriptions.
+    ``.xml``        null                         Numbers and text. Unsigned 64-bit integers become
+                                                 text.
+    ==============  ===========================  ================================================
+
+    The metadata are in ECSV's header; as JSON they are FITS's card ``GALCLASS``, the entry
+    ``galclass`` of Parquet's metadata, and VOTable's ``INFO`` of this name.
 
     Parameters
     ----------
     table : astropy.table.Table
     path, overwrite
-        As for :func:`check_table`. A masked number is null in ECSV, Parquet and VOTable, an empty
-        field in CSV; in FITS a masked class is the column's TNULL, a masked probability NaN. Text
-        that is not ASCII is escaped with backslashes in FITS.
+        See :func:`check_table`.
 
     Raises
     ------
     ParameterError, FileExistsError, PermissionError, MissingPackageError
-        As :func:`check_table`.
+        See :func:`check_table`.
+    DataError
+        The format cannot hold a column.
     RunError
         The file cannot be written.
     """
     path = check_table(path, overwrite=overwrite)
-    writers = {".fits": _write_fits, ".parquet": _write_parquet, ".xml": _write_votable}
+    suffix = path.suffix.lower()
+    check_columns(table, suffix)
+    table = Table(table)  # A copy, because the writers change columns.
     with whole_file(path) as temporary:
-        writers.get(path.suffix.lower(), _write_text)(table, temporary)
+        WRITERS[suffix](table, temporary)
 
 
-def _write_text(table: "Table", path: Path) -> None:
+def _write_csv(table: Table, path: Path) -> None:
+    table.write(path, format="ascii.csv")
+
+
+def _write_ecsv(table: Table, path: Path) -> None:
+    table.write(path, format="ascii.ecsv")
+    # astropy does not quote a first value that begins with #, and reads its row as a comment.
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"(?m)^(#\S+)", r'"\1"', text), encoding="utf-8")
+
+
+def _write_fits(table: Table, path: Path) -> None:
+    table.meta = {"GALCLASS": json.dumps(table.meta, default=str)}  # Cards cannot be nested.
     for name in table.colnames:
-        kind = getattr(table[name], "dtype", np.dtype(float)).kind
-        if kind in "UO" and any("\n#" in str(text) for text in table[name]):
-            found = f"column {name!r}: text with a line that begins with #"
-            raise ParameterError(f"{found}, which .parquet and .xml can hold")
-    table.write(path, format=f"ascii.{path.suffix.lower()[1:]}")
-    lines = path.read_text(encoding="utf-8").split("\n")
-    header = next(i for i, line in enumerate(lines) if not line.startswith("#"))
-    # A name that begins with # would be read as a comment.
-    rows = [re.sub(r"^(#[^ ,]*)", r'"\1"', line) for line in lines[header + 1 :]]
-    path.write_text("\n".join(lines[: header + 1] + rows), encoding="utf-8")
+        column = table[name]
+        if column.dtype.kind == "U":
+            text = np.ma.filled(column, "")
+            table[name] = np.char.encode(text, "ascii", "backslashreplace")
+        elif np.ma.is_masked(column) and column.dtype.kind in "biu":
+            if column.dtype.kind == "b":  # astropy would write False.
+                column = column.astype(np.uint8)
+            column.fill_value = _find_unused(column)
+            table[name] = column
+    table.write(path, format="fits")
 
 
-def _write_fits(table: "Table", path: Path) -> None:
-    from astropy.table import MaskedColumn
+def _find_unused(column: MaskedColumn) -> int:
+    """Return an integer that no row has; it stands for missing values in FITS."""
+    taken = set(column.compressed().tolist())
+    limits = np.iinfo(column.dtype)
+    for number in range(limits.max, limits.min - 1, -1):
+        if number not in taken:
+            return number
+    raise DataError(f"column {column.name!r} has all numbers and missing values; choose .ecsv")
 
-    table = table.copy()  # Text is ASCII in FITS, metadata are not nested.
-    table.meta = {"GALCLASS": json.dumps(table.meta, default=str)}
+
+def _write_votable(table: Table, path: Path) -> None:
     for name in table.colnames:
-        if table[name].dtype.kind == "U":
-            text = np.ma.filled(table[name], "")
-            table[name] = [one.encode("ascii", "backslashreplace") for one in text]
-        elif table[name].dtype.kind == "b" and np.ma.is_masked(table[name]):
-            # FITS knows no null among truth values.
-            table[name] = MaskedColumn(table[name].astype(np.uint8), fill_value=NO_CLASS)
-        elif table[name].dtype.kind in "iu" and np.ma.is_masked(table[name]):
-            table[name].fill_value = _unused(table[name])
-    table.write(path)
-
-
-def _unused(column: Any) -> int:
-    """A number of the column's kind that no row has, which stands for null in FITS."""
-    limits, taken = np.iinfo(column.dtype), set(column.compressed().tolist())
-    numbers = itertools.chain((limits.max, limits.min), range(limits.max))
-    return next(number for number in numbers if number not in taken)
-
-
-def _write_votable(table: "Table", path: Path) -> None:
-    from astropy.io.votable import from_table, tree
-
-    table = table.copy()
-    for name in table.colnames:
-        if table[name].dtype == np.uint64:  # VOTable has none.
+        if table[name].dtype == np.uint64:
             table[name] = table[name].astype(str)
     document = from_table(table)
-    for field in document.get_first_table().fields:
-        field.ucd = field.ucd or UCDS.get(field.name.lower())
-    # Not as a description, which is wrapped, within a hash too.
-    info = tree.Info(name="galclass", value=json.dumps(table.meta, default=str))
-    document.get_first_table().infos.append(info)
+    content = document.get_first_table()
+    for field in content.fields:
+        if not field.ucd:
+            field.ucd = UCDS.get(field.name.lower())
+    # The text of a description would be wrapped, and damaged.
+    content.infos.append(Info(name="galclass", value=json.dumps(table.meta, default=str)))
     document.to_xml(str(path))
 
 
-def _write_parquet(table: "Table", path: Path) -> None:
+def _write_parquet(table: Table, path: Path) -> None:
+    """Write Parquet with pyarrow; astropy writes zeros for missing values."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+    from pyarrow import parquet
 
-    # Not by astropy, which writes masks as further columns.
-    units = {name: str(table[name].unit) for name in table.colnames if table[name].info.unit}
-    columns, meta = {}, {"galclass": json.dumps(table.meta, default=str)}
-    meta |= {"units": json.dumps(units)} if units else {}
+    table.convert_bytestring_to_unicode()
+    columns = {}
+    meta = {"galclass": json.dumps(table.meta, default=str)}
     for name in table.colnames:
         values = np.ma.asarray(table[name])
         native = values.data.astype(values.dtype.newbyteorder("="), copy=False)
         columns[name] = pa.array(native, mask=np.ma.getmaskarray(values))
-        if values.dtype.kind == "U":  # Its length, without which astropy cannot read nulls.
-            meta[f"table::len::{name}"] = str(max(len("None"), values.dtype.itemsize // 4))
-    pq.write_table(pa.table(columns).replace_schema_metadata(meta), path)
+        if values.dtype.kind == "U":  # astropy needs the length to read nulls, as "None".
+            length = values.dtype.itemsize // 4
+            meta[f"table::len::{name}"] = str(max(length, len("None")))
+    parquet.write_table(pa.table(columns).replace_schema_metadata(meta), path)
 
 
-def _escaped(text: str) -> str:
-    """Text whose control characters, and what is no UTF-8 in a file name, are escaped."""
-    letters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(letters)
+WRITERS = {
+    ".csv": _write_csv,
+    ".ecsv": _write_ecsv,
+    ".fits": _write_fits,
+    ".parquet": _write_parquet,
+    ".xml": _write_votable,
+}

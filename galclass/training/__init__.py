@@ -1,1 +1,1 @@
-"""Recipes, and the training that follows them."""
+"""Recipes, the optimizer, and the training of a run."""

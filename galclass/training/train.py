@@ -2,52 +2,27 @@
 
 import contextlib
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .. import __version__
-from ..data.arrays import (
-    Images,
-    Labels,
-    check_class_names,
-    check_images,
-    check_integer,
-    check_labels,
-)
+from ..data.arrays import check_images, check_integer, check_labels
 from ..data.dataset import Dataset, Origin
-from ..data.galaxy10 import CLASS_NAMES
-from ..data.split import Split, split_record
+from ..data.split import split_record
 from ..errors import DataError, ParameterError, RunError
-from ..files import LOCK, PathLike, locked, remove_leftovers, write_json, write_npz
-from ..network import hardware
-from ..network.symmetry import hash_images
-from ..network.unusual import fit_usual
-from ..run import (
-    Run,
-    as_run,
-    best_epoch,
-    delete_run,
-    load_pretrained,
-    load_run,
-    weights_sha256,
-)
+from ..files import LOCK, PathLike, locked, remove_leftovers
+from ..network.options import Precision
+from ..network.weights import weights_sha256
+from ..run import Run, as_run, best_epoch, delete_run, load_run
+from .manifest import IDENTITY, MACHINE, describe_machine, describe_training
 from .recipe import RECIPES, Recipe
 from .session import Session
-
-STARTS: dict[Any, Any] = {"pretrained": "galaxy10", "simulated": "simulated"}
-RATES = ("l2", "dropout", "dense_dropout")  # of a recipe, which belong to its network
-# What makes a run this one, and what it ran on.
-IDENTITY = ("recipe", "seed", "split", "origin", "network", "start")
-KEPT = ("precision", "precision_reason", "earlier")  # from before, where a run is resumed
-MACHINE = ("galclass", "versions", "device", "threads")
+from .start import STARTS, read_start
 
 
 def train(
@@ -61,7 +36,7 @@ def train(
     epochs: int | None = None,
     seed: int = 0,
     split: str = "stratified",
-    precision: hardware.Precision = "auto",
+    precision: Precision = "auto",
     start: Run | PathLike | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -73,68 +48,68 @@ def train(
     Parameters
     ----------
     images : ndarray of uint8, shape (N, s, s, 3) or (N, s, s, 1)
-        Square, of 32 to 256 pixels; a single channel is repeated.
+        Square images of 32 to 256 pixels; a single channel is repeated three times.
     labels : ndarray of int, shape (N,)
         Classes, from 0.
     origin : Origin, optional
-        Of the galaxies, from :func:`galclass.load_data`. Without it the manifest records that they
-        came as arrays.
+        Where the galaxies came from, as :func:`galclass.load_data` returns it. Default: the
+        manifest records that they came as arrays.
     out : path-like
         The run folder.
     class_names : sequence of str, optional
-        Names of the classes, two or more. Default: those of `origin`, else ``CLASS_NAMES``.
+        Names of the classes, two or more. Default: those of `origin`; without it, the numbers of
+        the classes from 0 to the largest label.
     recipe : str or Recipe, default "default"
-        A name in ``RECIPES`` or a recipe of your own.
+        A name in ``RECIPES`` or a recipe.
     epochs : int, optional
-        Instead of the recipe's.
+        Number of epochs. Default: the recipe's.
     seed : int, default 0
         Seed of weights, order, dropout and augmentation: the same seed gives the same weights, bit
         for bit, on the same machine. The split does not depend on it.
     split : {"stratified", "published"} or str
         See :func:`galclass.split`.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        See :func:`galclass.network.hardware.choose_precision`.
+        See :func:`galclass.network.precision.choose_precision`.
     start : {"simulated", "pretrained"}, Run or path-like, optional
-        What training starts from (fine-tuning), in place of random weights: the network that comes
-        with galclass and was trained on simulated galaxies alone, the one trained on Galaxy10, or
-        the best weights of a finished run. Layers of another shape, and the last one where the
-        classes are others, start from random weights. No galaxy of the test set may be one that it
-        was trained or validated on.
+        Network to start from (fine-tuning) instead of random weights: the one that was trained on
+        simulated galaxies alone, the one that was trained on Galaxy10, or that of a finished run.
+        Layers of another shape start from random weights, and so does the output layer if the
+        classes are others. The network must not have been trained on a galaxy of the test set.
     resume : bool, default False
-        Resume the run in `out`, if there is one; a finished one is returned as it is.
+        Resume the run in `out`, if there is one; a finished run is returned as it is.
     overwrite : bool, default False
-        Delete a run in `out` first.
+        Delete the run in `out` first.
     verbose : bool, default True
-        A line an epoch, and a progress bar on terminals.
+        Print one line per epoch, and show a progress bar on terminals.
     on_epoch : callable, optional
-        Called after each epoch with the history up to it, a list of dicts.
+        Called after each epoch with the history so far, a list of dicts.
 
     Returns
     -------
     galclass.run.Run
-        Its history has the loss (cross-entropy, and the recipe's penalties) and the accuracy of
+        Its history has the loss (cross-entropy and the recipe's penalties) and the accuracy of
         training and validation after each epoch.
 
     Raises
     ------
     DataError
-        Images or labels in another form.
+        Images or labels are in another form.
     ParameterError
         Unknown recipe, split or precision, or a number out of range.
     RunError
         `out` already exists, holds another run than the one to resume, is in use by another
-        process, or cannot be written; `start` is no finished run, or was trained on galaxies of
-        the test set; or training diverged.
+        process, or cannot be written; `start` is not a finished run, or was trained on galaxies
+        of the test set; or training diverged.
 
     Warns
     -----
     UserWarning
-        `start` was trained on Galaxy10, and these may be the same galaxies in other pixels, so
-        that the test figures are not independent; the manifest and the model card say so, too.
+        `start` was trained on real galaxies of another file, so that it is not known whether the
+        test set is independent; the manifest and the model card say so, too.
 
     Examples
     --------
-    One epoch on a few simulated galaxies, to see that all works:
+    One epoch on a few simulated galaxies, as a trial:
 
     >>> import galclass
     >>> data = galclass.load_data("simulated", n=200)
@@ -143,234 +118,219 @@ def train(
     ('complete', 1)
     """
     out = _check_out(out, start)
-    images, labels, origin = _check_data(images, labels, origin, class_names)
-    name, recipe = _check_recipe(recipe, epochs)
-    parts, split_of = split_record(labels, split)
-    hashes = hash_images(images)
-    weights, seen, started = _read_start(start, origin, hashes, parts)
+    dataset = _check_data(images, labels, origin, class_names)
+    recipe_name, recipe = _check_recipe(recipe, epochs)
+    seed = check_integer(seed, "seed", 0)
+    parts, split_of_run = split_record(dataset.labels, split)
+    begin = read_start(start, dataset, parts)
     manifest = {
-        "galclass": __version__,
         "status": "training",
-        "recipe_name": name,
-        "recipe": asdict(recipe),
-        "seed": check_integer(seed, "seed", 0),
-        "origin": origin.record(),
-        "split": split_of,
-        "network": {
-            "input_shape": list(images.shape[1:]),
-            "classes": len(origin.class_names),
-            **{key: getattr(recipe, key) for key in RATES},
-        },
-        "start": started,
-        "class_counts": np.bincount(labels, minlength=len(origin.class_names)).tolist(),
-        **_machine(precision),
+        **describe_training(
+            dataset,
+            recipe_name=recipe_name,
+            recipe=recipe,
+            seed=seed,
+            split=split_of_run,
+            start=begin.record,
+        ),
+        **describe_machine(precision),
     }
-    with locked(out), _deterministic(), _told_how_to_resume(out, recipe.epochs):
-        if _open_folder(out, manifest, precision, resume, overwrite):
-            return load_run(out)
-        write_npz(out / "seen.npz", hashes=seen)
-        write_npz(out / "usual.npz", **fit_usual(images[parts.train], images[parts.validation]))
-        _write_examples(out, images, labels, parts.train)
-        settings = (recipe, manifest["network"], manifest["seed"], manifest["precision"])
-        session = Session(*settings, parts, images, labels)
-        session.start(weights)
-        session.restore(out)
+    run = Run(out)
+    with locked(out), _deterministic_operations(), _explained_interruption(run, recipe.epochs):
+        if resume and _resume(run, manifest, precision):
+            return run
+        if not resume or not _has_manifest(run):
+            _prepare_folder(run, overwrite)
+        run.write_manifest(manifest)
+        run.write_arrays("seen", hashes=begin.seen)
+        session = Session(
+            recipe=recipe,
+            network=manifest["network"],
+            seed=seed,
+            precision=manifest["precision"],
+            parts=parts,
+            images=dataset.images,
+            labels=dataset.labels,
+        )
+        session.start(begin.weights)
+        session.restore(run)
         while len(session.rows) < recipe.epochs:
-            session.run_epoch(verbose)
-            session.save(out)
+            session.run_epoch(verbose=verbose)
+            session.save(run)
             if on_epoch is not None:
                 on_epoch(session.rows)
             if verbose:
                 session.report()
-        _close_folder(out, manifest, session)
-    return Run(out)
-
-
-def _machine(precision: hardware.Precision) -> dict[str, Any]:
-    """What the training runs on, for the manifest."""
-    return {
-        "precision": hardware.choose_precision(precision),
-        "precision_reason": hardware.explain_precision(precision),
-        "device": hardware.describe_device(),
-        # Sums are split among them, so that the last bits of the weights depend on their number.
-        "threads": hardware.count_threads(),
-        "versions": hardware.versions(),
-    }
+        run.write_manifest({**manifest, **_describe_result(session)})
+        run.delete_checkpoints()
+    return run
 
 
 def _check_out(out: PathLike, start: Run | PathLike | None) -> Path:
     if not os.fspath(out):
         raise ParameterError(f"out={out!r}, expected the path of a folder")
     path = Path(out).expanduser()
-    if start is not None and start not in STARTS and as_run(start).path.resolve() == path.resolve():
+    if start is None or (isinstance(start, str) and start in STARTS):
+        return path
+    if as_run(start).path.resolve() == path.resolve():
         raise ParameterError(f"out and start are both {path}; give the new run another folder")
     return path
 
 
-def _check_recipe(recipe: str | Recipe, epochs: int | None) -> tuple[str, Recipe]:
-    name = recipe if isinstance(recipe, str) else "custom"
-    recipe = RECIPES.get(recipe, recipe) if isinstance(recipe, str) else recipe
-    if not isinstance(recipe, Recipe):
-        raise ParameterError(f"recipe={recipe!r}, expected a Recipe or one of {sorted(RECIPES)}")
-    return name, recipe if epochs is None else replace(recipe, epochs=epochs)
-
-
 def _check_data(
-    images: ArrayLike, labels: ArrayLike, origin: Origin | None, names: Sequence[str] | None
+    images: ArrayLike,
+    labels: ArrayLike,
+    origin: Origin | None,
+    class_names: Sequence[str] | None,
 ) -> Dataset:
-    """Galaxies to train on; the origin that is given gets their hash and number."""
+    """Return the galaxies with an origin that has their hash, number and class names."""
     if not isinstance(origin, Origin | None):
-        raise ParameterError(f"origin={origin!r}, expected the one that load_data gives, or None")
-    if names is None:
-        names = origin.class_names if origin else CLASS_NAMES
+        raise ParameterError(f"origin={origin!r}, expected the one of load_data, or None")
     images = check_images(images)
-    labels = check_labels(labels, len(images), classes=len(check_class_names(names)))
+    labels = check_labels(labels, len(images))
+    if class_names is None and origin is not None:
+        class_names = origin.class_names
+    of_arrays = Origin.of_arrays(images, labels, class_names)
+    check_labels(labels, classes=len(of_arrays.class_names))
     if labels.min() == labels.max():
         raise DataError(f"all galaxies are of class {labels[0]}, expected two classes or more")
-    found = Origin.of_arrays(images, labels, names)
-    known = {name: getattr(found, name) for name in ("sha256", "galaxies", "class_names")}
-    origin = replace(origin or found, **known)
+    if origin is None:
+        return Dataset(images, labels, of_arrays)
+    origin = replace(
+        origin,
+        sha256=of_arrays.sha256,
+        galaxies=of_arrays.galaxies,
+        class_names=of_arrays.class_names,
+    )
     return Dataset(images, labels, origin)
 
 
-class Start(NamedTuple):
-    """Weights to start from, by path; hashes of what is then seen; and the manifest's record."""
-
-    weights: dict[str, NDArray[np.float32]]
-    seen: NDArray[np.uint64]
-    record: dict[str, Any] | None
-
-
-def _read_start(
-    run: Run | PathLike | None, origin: Origin, hashes: NDArray[np.uint64], parts: Split
-) -> Start:
-    seen = hashes[np.concatenate([parts.train, parts.validation])]
-    if run is None:
-        return Start({}, np.unique(seen), None)
-    named = isinstance(run, str) and run in STARTS
-    run = load_pretrained(STARTS[run]) if named else as_run(run)
-    run.require_complete()
-    if leaked := int(np.isin(hashes[parts.test], run.seen).sum()):
-        raise RunError(
-            f"{run.path} was trained with {leaked:,} of the {len(parts.test):,} test galaxies, "
-            f"expected none; give its split ({run.manifest['split']['protocol']!r}) if the "
-            "galaxies are the same, else other galaxies"
-        )
-    variables = run.load_model().trainable_variables
-    weights = {variable.path: variable.numpy() for variable in variables}
-    digest = weights_sha256(weights.values())
-    if tuple(run.class_names) != tuple(origin.class_names):  # The outputs mean something else.
-        weights = {path: weights[path] for path in weights if "/classes/" not in path}
-    keys = ("recipe_name", "seed", "origin", "split", "start")
-    record = {key: run.manifest.get(key) for key in keys}
-    record |= {"weights_sha256": digest}
-    record |= {"independent": run.is_independent(origin, hashes)}
-    if not record["independent"]:
-        warnings.warn(
-            f"{run.path.name} was trained on Galaxy10, and {origin.name} may hold the same "
-            "galaxies in other pixels: the test figures are then not independent",
-            stacklevel=3,
-        )
-    return Start(weights, np.union1d(seen, run.seen), record)
-
-
-def _write_examples(out: Path, images: Images, labels: Labels, train: NDArray[np.int64]) -> None:
-    """One training image of each class, for figures that need no data file."""
-    shown = train[np.unique(labels[train], return_index=True)[1]]
-    write_npz(out / "examples.npz", images=images[shown], labels=labels[shown])
+def _check_recipe(recipe: str | Recipe, epochs: int | None) -> tuple[str, Recipe]:
+    """Return the name and the recipe."""
+    name = "custom"
+    if isinstance(recipe, str) and recipe in RECIPES:
+        name = recipe
+        recipe = RECIPES[recipe]
+    if not isinstance(recipe, Recipe):
+        raise ParameterError(f"recipe={recipe!r}, expected a Recipe or one of {sorted(RECIPES)}")
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    return name, recipe
 
 
 @contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
-    """TensorFlow's deterministic operations, for the time of the block."""
+def _deterministic_operations() -> Iterator[None]:
+    """Use TensorFlow's deterministic operations within the block."""
     from tensorflow.python.framework import config
 
-    before = config.is_op_determinism_enabled()
+    was_enabled = config.is_op_determinism_enabled()
     config.enable_op_determinism()
     try:
         yield
     finally:
-        if not before:
+        if not was_enabled:
             config.disable_op_determinism()
 
 
-def _open_folder(
-    out: Path, manifest: dict[str, Any], precision: str, resume: bool, overwrite: bool
-) -> bool:
-    """Make the run folder, or find the run to resume in it; whether that one is complete."""
-    if resume:
-        for folder in (out, out / "checkpoint"):
-            remove_leftovers(folder)
-    if resume and (out / "manifest.json").exists():
-        before = load_run(out).manifest
-        _refuse_another_run(before, manifest, precision)
-        if before.get("status") == "complete":
-            shutil.rmtree(out / "checkpoint", ignore_errors=True)
-            return True
-        manifest |= {key: before[key] for key in KEPT if key in before}
-        if was := {key: before.get(key) for key in MACHINE if before.get(key) != manifest[key]}:
-            manifest["earlier"] = [*before.get("earlier", []), was]
-            warnings.warn(
-                f"the run was started with {was} and is resumed with "
-                f"{ {key: manifest[key] for key in was} }: its weights may differ in the last bits "
-                "from those of an unbroken run",
-                stacklevel=3,
-            )
-    elif {path.name for path in out.iterdir()} - {LOCK}:
-        if not overwrite:
-            raise RunError(
-                f"{out} exists and is not empty; choose another folder, resume it (--resume) "
-                "or replace it (--overwrite)"
-            )
-        if out.is_symlink():
-            raise RunError(f"{out} is a symbolic link, expected a folder to replace; name that")
-        delete_run(out)
-    write_json(out / "manifest.json", manifest)
-    return False
-
-
-def _refuse_another_run(before: dict[str, Any], now: dict[str, Any], precision: str) -> None:
-    for key in IDENTITY if precision == "auto" else (*IDENTITY, "precision"):
-        old, new = before.get(key), now[key]
-        if old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            differing = [k for k in {**old, **new} if old.get(k) != new.get(k)]
-            old, new = ({k: d.get(k) for k in differing} for d in (old, new))
-        raise RunError(
-            f"cannot resume: the run was started with {key} {old}, now it is {new}; "
-            "give the same settings, or another folder"
-        )
-
-
 @contextlib.contextmanager
-def _told_how_to_resume(out: Path, epochs: int) -> Iterator[None]:
-    """Add to an interrupt, a full disk and the like what is saved and how to resume."""
+def _explained_interruption(run: Run, epochs: int) -> Iterator[None]:
+    """Say what is saved and how to resume if an interrupt or a full disk ends the block."""
     try:
         yield
     except (KeyboardInterrupt, RunError) as error:
-        saved = [int(path.stem) for path in (out / "checkpoint").glob("[0-9]*.npz")]
-        done = f"{max(saved, default=0)} of {epochs} epochs"
+        saved = [int(path.stem) for path in run.list_checkpoints()]
+        progress = f"{max(saved, default=0)} of {epochs} epochs"
         if isinstance(error, KeyboardInterrupt):
-            how = "Resume with the same command and --resume (in Python: resume=True)"
-            print(f"\nStopped after {done}. {how}; the run folder is {out}", file=sys.stderr)
+            print(
+                f"\nStopped after {progress}. Resume with the same command and --resume (in "
+                f"Python: resume=True); the run folder is {run.path}",
+                file=sys.stderr,
+            )
         elif isinstance(error.__cause__, OSError):
-            how = "with --resume (in Python: resume=True)"
-            raise RunError(f"{error}, {how}; {done} are saved") from error
+            raise RunError(
+                f"{error}, with --resume (in Python: resume=True); {progress} are saved"
+            ) from error
         raise
 
 
-def _close_folder(out: Path, manifest: dict[str, Any], session: Session) -> None:
-    last = [variable.numpy() for variable in session.kept.trainable_variables]
-    session.save_weights(out / "last.keras", last)
-    trained = len(session.parts.train) * len(session.rows)
-    manifest |= {
+def _has_manifest(run: Run) -> bool:
+    return (run.path / "manifest.json").exists()
+
+
+def _prepare_folder(run: Run, overwrite: bool) -> None:
+    """Make sure that the folder is empty; delete a run in it if the user asked for it."""
+    if not {path.name for path in run.path.iterdir()} - {LOCK}:
+        return
+    if not overwrite:
+        raise RunError(
+            f"{run.path} exists and is not empty; choose another folder, resume it (--resume) "
+            "or replace it (--overwrite)"
+        )
+    if run.path.is_symlink():
+        raise RunError(
+            f"{run.path} is a symbolic link, expected a folder to replace; give its target"
+        )
+    delete_run(run.path)
+
+
+def _resume(run: Run, manifest: dict[str, Any], precision: Precision) -> bool:
+    """Compare the run in the folder with the one to train; return True if it is complete.
+
+    The entries of `manifest` that a resumed run keeps are taken from the folder.
+    """
+    for folder in (run.path, run.path / "checkpoint"):
+        remove_leftovers(folder)
+    if not _has_manifest(run):
+        return False
+    before = load_run(run.path).manifest
+    _check_same_run(before, manifest, precision)
+    if before.get("status") == "complete":
+        run.delete_checkpoints()
+        return True
+    for key in ("precision", "precision_reason", "earlier"):
+        if key in before:
+            manifest[key] = before[key]
+    changed = {key: before.get(key) for key in MACHINE if before.get(key) != manifest[key]}
+    if changed:
+        manifest["earlier"] = [*before.get("earlier", []), changed]
+        warnings.warn(
+            f"the run was started with {changed} and is resumed with "
+            f"{ {key: manifest[key] for key in changed} }: its weights may differ in the last bits "
+            "from those of an uninterrupted run",
+            stacklevel=3,
+        )
+    return False
+
+
+def _check_same_run(before: dict[str, Any], now: dict[str, Any], precision: Precision) -> None:
+    keys = IDENTITY
+    if precision != "auto":
+        keys = (*IDENTITY, "precision")
+    for key in keys:
+        old = before.get(key)
+        new = now[key]
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):  # Show only what differs.
+            differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+            old = {name: old.get(name) for name in differing}
+            new = {name: new.get(name) for name in differing}
+        raise RunError(
+            f"cannot resume: the run was started with {key} {old}, now it is {new}; give the same "
+            "settings, or another folder"
+        )
+
+
+def _describe_result(session: Session) -> dict[str, Any]:
+    """Return the entries of the manifest about a finished training."""
+    epochs = len(session.rows)
+    training_seconds = session.seconds - session.validation_seconds
+    return {
         "status": "complete",
-        "epochs": len(session.rows),
+        "epochs": epochs,
         "best_epoch": best_epoch(session.rows),
+        "kept_epoch": session.kept_epoch,
         "wall_time_s": round(session.seconds, 1),
-        "images_per_second": round(trained / (session.seconds - session.validate_seconds), 1),
-        "weights_sha256": {"model": weights_sha256(session.best), "last": weights_sha256(last)},
+        "images_per_second": round(len(session.parts.train) * epochs / training_seconds, 1),
+        "weights_sha256": weights_sha256(session.kept),
     }
-    write_json(out / "manifest.json", manifest)
-    shutil.rmtree(out / "checkpoint", ignore_errors=True)

@@ -3,68 +3,116 @@ import re
 import pytest
 import yaml
 
-from galclass import load_pretrained
+from galclass import load_pretrained, load_run
 from galclass.errors import RunError
 from galclass.evaluation.card import model_card
+from galclass.evaluation.metrics import HEADLINE
 
 
-def _metadata(card):
-    opening, block, rest = card.split("---\n", 2)
+def split_metadata(card):
+    opening, metadata, text = card.split("---\n", 2)
     assert opening == ""
-    return yaml.safe_load(block), rest
+    return yaml.safe_load(metadata), text
 
 
-def test_the_card_gives_the_measured_figures_of_every_class_with_intervals(measured):
-    card, metrics = model_card(measured), measured.metrics
+def test_card_gives_the_metrics_with_intervals(measured):
+    card = model_card(measured.path)
+    metrics = measured.metrics
     low, high = metrics["accuracy_interval"]
-    rows = re.findall(r"^\| (\d+) .*\| (\S+) \|$", card.replace(" (few)", ""), re.M)
-    assert rows == [(str(c + 1), str(metrics["classes"][c]["support"])) for c in range(10)]
-    for words in (
-        f"| {metrics['accuracy']:.1%} | {low:.1%} to {high:.1%} |",
-        *("(few)", "16 validation galaxies", measured.origin.sha256[:12]),
-    ):
-        assert words in card
+    interval = f"{100 * low:.1f} to {100 * high:.1f} %"
+    assert f"| Accuracy | {100 * metrics['accuracy']:.1f} % | {interval} |" in card
+    for title in HEADLINE.values():
+        assert f"| {title} |" in card
+    rows = re.findall(r"^\| (\d+|all) \|.*\| (\d+) \| (\d+) \|$", card, re.M)
+    supports = [row["support"] for row in metrics["classes"]]
+    counts = measured.manifest["class_counts"]
+    expected = [(str(c + 1), str(supports[c]), str(counts[c])) for c in range(10)]
+    assert rows == [*expected, ("all", "15", "100")]
+    assert "16 validation galaxies" in card
+    assert measured.origin.sha256[:12] in card
     assert not re.search("simulated|None|figures/", card)
     assert (measured.path / "README.md").read_text(encoding="utf-8") == card
 
 
-def test_the_hub_can_read_the_metadata_whatever_the_name_of_the_file(copied):
+def test_card_of_a_run_that_lacks_a_metric_shows_it_as_missing(copied):
+    metrics = copied.metrics
+    del metrics["brier"]
+    del metrics["one_pass"]["brier"]
+    copied.write_metrics(metrics)
+    assert re.search(r"^\| Brier score \| - \| - \| - \|", model_card(copied), re.M)
+
+
+def test_hub_can_read_the_metadata_for_any_file_name(copied):
     name = "my: \"galaxies\" #1 \u2013 'α'\n---\n- x.h5"
-    copied.manifest["origin"].update(kind="file", name=name)
-    found, _ = _metadata(model_card(copied))
+    manifest = copied.manifest
+    manifest["origin"].update(kind="file", name=name)
+    copied.write_manifest(manifest)
+    metadata, _ = split_metadata(model_card(copied))
     expected = {"license": "mit", "library_name": "keras", "pipeline_tag": "image-classification"}
-    assert (expected | {"datasets": [name]}).items() <= found.items()
-    ((result,),) = (model["results"] for model in found["model-index"])
+    assert {key: metadata[key] for key in expected} == expected
+    assert metadata["datasets"] == [name]
+    ((result,),) = (model["results"] for model in metadata["model-index"])
     values = {metric["type"]: metric["value"] for metric in result["metrics"]}
     assert values["accuracy"] == pytest.approx(copied.metrics["accuracy"], abs=1e-4)
     assert values["f1"] == pytest.approx(copied.metrics["macro_f1"], abs=1e-4)
 
 
-def test_a_card_of_simulated_galaxies_says_so_first(simulated_run):
-    metadata, text = _metadata(model_card(simulated_run))
-    assert "simulated" in text.strip().splitlines()[2]
+def test_card_of_simulated_galaxies_says_so_first(simulated_run):
+    metadata, text = split_metadata(model_card(simulated_run))
+    assert "simulated, not observed" in text.strip().splitlines()[2]
     assert "simulated" in metadata["tags"]
 
 
-def test_figures_are_shown_where_they_exist_and_no_card_is_made_before_evaluation(copied):
+@pytest.mark.parametrize("independent", [True, None])
+def test_card_says_if_the_independence_of_the_test_set_is_not_known(copied, independent):
+    manifest = copied.manifest
+    start = {key: manifest[key] for key in ("recipe_name", "origin", "start")}
+    manifest["start"] = {**start, "independent": independent}
+    copied.write_manifest(manifest)
+    card = model_card(copied)
+    assert "Training started from a run (`default`)" in card
+    assert ("It is not known whether" in card) is (independent is None)
+
+
+def test_card_says_which_epoch_is_kept(copied):
+    manifest = copied.manifest
+    manifest["recipe"]["keep"] = "last"
+    manifest["kept_epoch"] = 3
+    copied.write_manifest(manifest)
+    assert "the weights of epoch 3, the last one." in model_card(copied)
+
+
+def test_card_shows_the_figures_that_exist(copied):
     (copied.path / "figures").mkdir()
     (copied.path / "figures" / "confusion_matrix.png").touch()
     assert "![confusion matrix](figures/confusion_matrix.png)" in model_card(copied)
+
+
+def test_run_without_metrics_has_no_card(copied):
     (copied.path / "metrics.json").unlink()
     with pytest.raises(RunError, match="galclass evaluate"):
-        model_card(copied.path)
+        model_card(copied)
 
 
-def test_the_card_of_the_pretrained_network_names_its_labels_and_what_it_misses():
-    run = load_pretrained()
-    card = model_card(run)
-    assert (run.path / "README.md").read_text(encoding="utf-8") == card
-    for words in ("inferred", "138 of the 3,461", "No 'Disk, Edge-on, Boxy Bulge'"):
+def test_cards_in_the_repository_are_up_to_date(request):
+    published = load_run(request.config.rootpath / "figures" / "runs" / "published")
+    for run in (load_pretrained(), load_pretrained("simulated"), published):
+        assert (run.path / "README.md").read_text(encoding="utf-8") == model_card(run)
+
+
+def test_card_of_the_pretrained_network_describes_labels_correction_and_failures():
+    card = model_card(load_pretrained())
+    for words in (
+        "inferred",
+        "138 of the 3,461",
+        "corrected for the public Galaxy10",
+        "| uncorrected |",
+        "No galaxy of the class 'Disk, Edge-on, Boxy Bulge'",
+    ):
         assert words in card
-    assert run.metrics["uncorrected"] is not None
 
 
-def test_the_hugging_face_hub_reads_the_card(measured):
+def test_hugging_face_hub_reads_the_card(measured):
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     path = measured.path / "README.md"
     (result, *_) = hub.ModelCard.load(path).data.eval_results

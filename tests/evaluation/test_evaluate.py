@@ -1,107 +1,169 @@
+import json
+
 import numpy as np
 import pytest
 
-from galclass import evaluate, load_run, split
+from galclass import build_cnn, evaluate, load_pretrained, predict, split
 from galclass.data.dataset import Origin
-from galclass.data.galaxy10 import CLASS_COUNTS
-from galclass.errors import RunError
-from galclass.evaluation.evaluate import _fit, find_mistakes, measure
-from galclass.evaluation.metrics import compute_metrics, headline
-from galclass.network.calibration import Calibration, fit_temperature, log_prior_shift
+from galclass.errors import ParameterError, RunError
+from galclass.evaluation.calibration import Calibration, calibration_of, fit_temperature
+from galclass.evaluation.evaluate import check_galaxies, compute_evaluation, find_mistakes
+from galclass.evaluation.metrics import HEADLINE, compute_metrics, headline
+from galclass.evaluation.unusual import fit_usual
 from galclass.network.probabilities import predict_proba
+from galclass.network.weights import get_weights, weights_sha256
 
 
-def test_a_run_is_measured_on_its_own_test_galaxies_and_measuring_writes_nothing(
-    measured, images_of_brightness
+@pytest.fixture
+def few_are_enough(monkeypatch):
+    """Fit a temperature to the 16 validation galaxies of the made-up images."""
+    monkeypatch.setattr("galclass.evaluation.calibration.FEWEST", 10)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def stack_probabilities(table):
+    return np.stack([table[f"p{c}"] for c in range(10)], axis=1)
+
+
+@pytest.mark.parametrize("class_mix", [None, "galaxy10"])
+@pytest.mark.usefixtures("few_are_enough")
+def test_metrics_are_those_of_the_probabilities_that_predict_returns(
+    copied, images_of_brightness, class_mix
 ):
     images, labels = images_of_brightness
-    saved, test, model = measured.predictions, split(labels).test, measured.load_model()
-    np.testing.assert_array_equal(saved["indices"], test)
-    np.testing.assert_array_equal(saved["labels"], labels[test])
-    expected = predict_proba(model, images, test, symmetric="unsure")
-    np.testing.assert_allclose(saved["probabilities"], expected, atol=1e-6)
-    found = compute_metrics(saved["labels"], saved["probabilities"])
-    assert (found | {"symmetric": "unsure"}).items() <= measured.metrics.items()
-    plain = headline(labels[test], predict_proba(model, images, test))
-    assert measured.metrics["plain"] == pytest.approx(plain, abs=1e-5)
-    before = {path: path.stat().st_mtime_ns for path in measured.path.rglob("*")}
-    metrics, *arrays = measure(measured, *images_of_brightness)
-    assert metrics == measured.metrics
-    np.testing.assert_equal(arrays, [saved, measured.validation, measured.mistakes])
-    assert {path: path.stat().st_mtime_ns for path in measured.path.rglob("*")} == before
+    metrics = evaluate(copied, images, labels, class_mix=class_mix)
+    test = split(labels).test
+    table = predict(images[test], run=copied, precision="float32")
+    expected = compute_metrics(labels[test], stack_probabilities(table), copied.class_names)
+    assert metrics["confusion_matrix"] == expected["confusion_matrix"]
+    assert headline(metrics) == pytest.approx(headline(expected), abs=1e-5)
+    assert metrics["calibration"]["temperature"] != 1
+    assert metrics["calibration"]["class_mix"] == class_mix
 
 
-def test_evaluate_takes_a_path_and_a_data_set_and_replaces_what_was_measured(
-    copied, images_of_brightness
+@pytest.mark.usefixtures("few_are_enough")
+def test_other_probabilities_are_given_for_comparison(copied, images_of_brightness):
+    images, labels = images_of_brightness
+    metrics = evaluate(copied, images, labels, class_mix="galaxy10")
+    test = split(labels).test
+    model = copied.load_model()
+    averaged = predict_proba(model, images, test, symmetric="unsure")
+    tempered = Calibration(metrics["calibration"]["temperature"])
+    for key, probabilities in (
+        ("one_pass", calibration_of(copied).apply(predict_proba(model, images, test))),
+        ("uncalibrated", averaged),
+        ("uncorrected", tempered.apply(averaged)),
+    ):
+        expected = headline(compute_metrics(labels[test], probabilities, copied.class_names))
+        assert metrics[key] == pytest.approx(expected, abs=1e-5)
+        assert metrics[key] != headline(metrics)
+    assert evaluate(copied, images, labels) == metrics  # The correction is kept.
+
+
+def test_files_hold_predictions_examples_mistakes_and_statistics(measured, images_of_brightness):
+    images, labels = images_of_brightness
+    parts = split(labels)
+    model = measured.load_model()
+    for arrays, indices in ((measured.predictions, parts.test), (measured.validation, parts[1])):
+        np.testing.assert_array_equal(arrays["indices"], indices)
+        np.testing.assert_array_equal(arrays["labels"], labels[indices])
+        expected = predict_proba(model, images, indices, symmetric="unsure")
+        np.testing.assert_allclose(arrays["probabilities"], expected, atol=1e-6)
+    for c in range(10):
+        first = parts.train[labels[parts.train] == c][0]
+        np.testing.assert_array_equal(measured.examples["images"][c], images[first])
+    assert measured.examples["labels"].tolist() == list(range(10))
+    usual = fit_usual(images[parts.train], images[parts.validation])
+    np.testing.assert_equal(measured.usual, usual)
+    predictions = measured.predictions
+    probabilities = calibration_of(measured).apply(predictions["probabilities"])
+    mistakes = find_mistakes(images, parts.test, predictions["labels"], probabilities)
+    np.testing.assert_equal(measured.mistakes, mistakes)
+
+
+def test_temperature_is_fitted_to_the_averaged_validation_set(
+    measured, images_of_brightness, few_are_enough
 ):
+    images, labels = images_of_brightness
+    metrics = compute_evaluation(measured, images, labels, class_mix=None).metrics
+    validation = split(labels).validation
+    averaged = predict_proba(measured.load_model(), images, validation, symmetric="unsure")
+    expected = fit_temperature(labels[validation], averaged)
+    assert metrics["calibration"]["temperature"] == pytest.approx(expected, abs=1e-4)
+    assert metrics["calibration_note"] is None
+    assert "16 validation galaxies" in measured.metrics["calibration_note"]
+
+
+def test_evaluation_is_repeatable_and_replaces_damaged_results(copied, images_of_brightness):
+    before = contents(copied.path)
+    (copied.path / "metrics.json").write_text("{}")
+    (copied.path / "predictions.npz").unlink()
     origin = Origin.of_arrays(*images_of_brightness)
-    before = copied.metrics
-    (copied.path / "metrics.json").unlink()
     metrics = evaluate(str(copied.path), *images_of_brightness, origin)
-    assert load_run(copied.path).metrics == metrics == before
-    plain = evaluate(copied, *images_of_brightness, symmetric=False)
-    assert plain["plain"].items() <= plain.items()
+    assert metrics == copied.metrics
+    assert set(metrics) >= {*HEADLINE, "one_pass", "uncalibrated", "uncorrected"}
+    after = contents(copied.path)
+    for name in ("metrics.json", "README.md"):
+        assert after[name] == before[name]
+    assert set(after) == set(before)
 
 
-def test_galaxies_that_are_not_the_runs_and_a_run_that_is_not_there_are_refused(
-    measured, images_of_brightness, tmp_path
-):
+def test_other_galaxies_are_refused_before_anything_is_written(copied, images_of_brightness):
     images, labels = images_of_brightness
+    before = contents(copied.path)
     changed = images.copy()
     changed[5, 3, 3, 1] ^= 1
-    for others in ((images[:-5], labels[:-5]), (changed, labels), (images, labels[::-1])):
-        with pytest.raises(RunError, match="not the run's"):
-            evaluate(measured, *others)
-    with pytest.raises(RunError, match="no run"):
-        evaluate(tmp_path / "missing", images, labels)
+    for other in ((images[:5], labels[:5]), (changed, labels), (images, labels[::-1])):
+        with pytest.raises(RunError, match=r"are not the 100 of the run.*give the galaxies of"):
+            evaluate(copied, *other)
+    with pytest.raises(ParameterError, match="16 validation galaxies"):
+        evaluate(copied, images, labels, class_mix="galaxy10")
+    assert contents(copied.path) == before
+    assert [len(part) for part in check_galaxies(copied, images, labels)] == [69, 16, 15]
 
 
-def test_the_temperature_is_that_of_the_averaged_validation_galaxies(
-    measured, images_of_brightness, monkeypatch
+def test_unfinished_missing_and_packaged_runs_are_refused(
+    copied, images_of_brightness, like_galaxy10, tmp_path
 ):
-    images, labels = images_of_brightness
-    monkeypatch.setattr("galclass.evaluation.evaluate.FEWEST", 10)
-    metrics, predictions, *_ = measure(measured, images, labels)
-    train, validation, test = split(labels)
-    averaged = predict_proba(measured.load_model(), images, validation, symmetric=True)
-    temperature = fit_temperature(labels[validation], averaged)
-    found, mixed = metrics["calibration"], metrics["public_mix"]
-    assert found["temperature"] == pytest.approx(temperature, abs=1e-4)
-    assert found["class_shift"] is metrics["calibration_note"] is None
-    counts = np.bincount(labels[train], minlength=10)
-    shift = log_prior_shift(counts, CLASS_COUNTS, strength=mixed["strength"])
-    corrected = Calibration(temperature, tuple(shift)).apply(predictions["probabilities"])
-    expected = headline(labels[test], corrected)
-    assert {key: mixed[key] for key in expected} == pytest.approx(expected, abs=1e-4)
-
-
-def test_where_there_is_nothing_to_fit_the_temperature_is_1_and_the_metrics_say_why(measured):
-    assert measured.metrics["calibration"]["temperature"] == 1
-    assert "16 validation galaxies" in measured.metrics["calibration_note"]
-    labels, counts = np.arange(60) % 10, np.full(10, 20)
-    correct = 0.5 * np.eye(10)[labels] + 0.05
-    *fit, note = _fit(labels, correct, counts)
-    assert (fit, "correct" in note) == ([1.0, None], True)
-    correct[0] = correct[1]
-    temperature, strength, note = _fit(labels, correct, counts)
-    assert (temperature != 1, strength is None, note) == (True, False, None)
-    assert _fit(labels, correct, counts - 20 * (np.arange(10) == 3))[1] is None
-
-
-def test_classes_without_a_test_galaxy_are_named(copied, images_of_brightness, monkeypatch):
-    found = measure(copied, *images_of_brightness)
-    found.metrics["classes"][4]["support"] = 0
-    monkeypatch.setattr("galclass.evaluation.evaluate.measure", lambda *_, **__: found)
-    with pytest.warns(UserWarning, match=r"\[4\]"):
+    with pytest.raises(RunError, match="no run"):
+        evaluate(tmp_path / "missing", *images_of_brightness)
+    with pytest.raises(RunError, match=r"part of galclass.*copy the folder"):
+        evaluate(load_pretrained(), *like_galaxy10)
+    manifest = {**copied.manifest, "status": "training"}
+    (copied.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match=r"unfinished.*resume"):
         evaluate(copied, *images_of_brightness)
 
 
-def test_the_mistakes_kept_are_the_most_confident_ones():
-    labels, predicted = np.array([0, 1, 2, 3, 4]), np.array([0, 3, 4, 1, 4])
-    highest = np.array([0.9, 0.5, 0.8, 0.6, 0.7])
+def test_classes_without_test_galaxies_give_a_warning(copied, images_of_brightness):
+    manifest = copied.manifest
+    manifest["origin"]["class_names"].append("absent")
+    manifest["network"]["classes"] = 11
+    manifest["class_counts"].append(0)
+    model = build_cnn(**manifest["network"], seed=0)
+    manifest["weights_sha256"] = weights_sha256(get_weights(model).values())
+    copied.write_manifest(manifest)
+    copied.write_model(model)
+    with pytest.warns(UserWarning, match=r"no galaxies of the classes \[10\]"):
+        metrics = evaluate(copied, *images_of_brightness)
+    assert metrics["classes"][10]["recall"] is None
+
+
+def test_mistakes_are_those_with_the_highest_probability():
+    labels = np.arange(20) % 5
+    predicted = labels.copy()
+    predicted[[1, 2, 3]] = [3, 4, 1]
+    highest = np.full(20, 0.9)
+    highest[[1, 2, 3]] = [0.5, 0.8, 0.6]
     probabilities = np.where(np.eye(10)[predicted] > 0, highest[:, None], 0.01)
-    predictions = {"indices": 9 - labels, "labels": labels, "probabilities": probabilities}
-    kept = find_mistakes(np.arange(20, 30), predictions, count=2)
-    expected = {"images": [27, 26], "labels": [2, 3], "predicted": [4, 1]}
-    np.testing.assert_equal(kept, expected | {"probabilities": [0.8, 0.6]})
-    assert len(find_mistakes(np.arange(20, 30), predictions)["labels"]) == 3
+    images = np.arange(100, 200)
+    mistakes = find_mistakes(images, np.arange(20) + 50, labels, probabilities)
+    assert mistakes["images"].tolist() == [152, 153, 151]
+    assert mistakes["labels"].tolist() == [2, 3, 1]
+    assert mistakes["predicted"].tolist() == [4, 1, 3]
+    assert mistakes["probabilities"].tolist() == [0.8, 0.6, 0.5]
+    many = find_mistakes(images, np.arange(20), 9 - labels, probabilities)
+    assert len(many["labels"]) == 10

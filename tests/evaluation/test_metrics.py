@@ -4,123 +4,158 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics as theirs
+from sklearn import metrics as sklearn_metrics
 
+from galclass import CLASS_NAMES, compute_metrics
 from galclass.data.galaxy10 import CLASS_COUNTS
 from galclass.errors import DataError
 from galclass.evaluation.metrics import (
+    HEADLINE,
     compute_calibration,
-    compute_metrics,
     confusion_matrix,
+    format_metric,
     headline,
     reliability,
-    share_interval,
     top_confusions,
 )
 
 FRACTIONS = np.array(CLASS_COUNTS) / 21785
 
 
+def normalise(scores):
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
 @pytest.fixture(scope="module")
 def predicted():
+    """Labels and probabilities of 500 galaxies, of every class."""
     rng = np.random.default_rng(0)
     labels = np.append(np.arange(20) % 10, rng.choice(10, 480, p=FRACTIONS))
-    scores = rng.random((500, 10)) + 0.5 * np.eye(10)[labels]
-    return labels, scores / scores.sum(axis=1, keepdims=True)
+    return labels, normalise(rng.random((500, 10)) + 0.5 * np.eye(10)[labels])
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=20, max_size=300), st.integers(0, 10**6))
-def test_metrics_are_scikit_learns_whatever_classes_are_absent(drawn, seed):
-    """The confusion matrix has rows predicted, theirs has rows true."""
-    labels, present, every = np.array(drawn), sorted(set(drawn)), range(10)
-    scores = np.random.default_rng(seed).random((len(labels), 10)) + 1e-5
-    probabilities = scores / scores.sum(axis=1, keepdims=True)
-    pair = labels, probabilities.argmax(axis=1)
-    found = compute_metrics(labels, probabilities)
-    json.dumps(found, allow_nan=False)
-    matrix = theirs.confusion_matrix(*pair, labels=every).T.tolist()
-    assert found["confusion_matrix"] == confusion_matrix(*pair).tolist() == matrix
-    rows, of_classes = found["classes"], theirs.precision_recall_fscore_support
-    precision, recall, f1, support = of_classes(*pair, labels=every, zero_division=0)
+def test_metrics_equal_those_of_scikit_learn_for_any_classes(labels, seed):
+    labels = np.array(labels)
+    classes = np.arange(10)
+    rng = np.random.default_rng(seed)
+    probabilities = normalise(rng.random((len(labels), 10)) + 1e-5)
+    predicted = probabilities.argmax(axis=1)
+    metrics = compute_metrics(labels, probabilities, CLASS_NAMES)
+    json.dumps(metrics, allow_nan=False)
+    transposed = sklearn_metrics.confusion_matrix(labels, predicted, labels=classes)
+    assert metrics["confusion_matrix"] == transposed.T.tolist()
+    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
+        labels, predicted, labels=classes, zero_division=np.nan
+    )
+    is_present = support > 0
+    reweighted = None
+    if is_present.all():
+        reweighted = FRACTIONS @ recall
     expected = {
-        "accuracy": theirs.accuracy_score(*pair),
-        "balanced_accuracy": recall[present].mean(),
-        "macro_f1": f1.mean(),
-        "macro_f1_present": f1[present].mean(),
-        "log_loss": theirs.log_loss(labels, probabilities, labels=every),
-        "reweighted_accuracy": FRACTIONS @ recall if support.all() else None,
+        "accuracy": sklearn_metrics.accuracy_score(labels, predicted),
+        "balanced_accuracy": recall[is_present].mean(),
+        "macro_f1": np.nan_to_num(f1).mean(),
+        "macro_f1_present": f1[is_present].mean(),
+        "log_loss": sklearn_metrics.log_loss(labels, probabilities, labels=classes),
+        "reweighted_accuracy": reweighted,
     }
-    assert {key: found[key] for key in expected} == pytest.approx(expected)
-    assert [row["support"] for row in rows] == support.tolist()
-    assert [row["precision"] or 0 for row in rows] == pytest.approx(precision)
-    for row, n, share in zip(rows, support, recall, strict=True):
-        assert row["recall"] == (share if n else None)
-        low, high = row["recall_interval"] or (None, None)
-        assert 0 <= low <= share + 1e-12 <= high + 2e-12 <= 1 + 2e-12 if n else low is None
+    assert {key: metrics[key] for key in expected} == pytest.approx(expected)
+    for key, values in (("precision", precision), ("recall", recall), ("f1", f1)):
+        found = np.array([row[key] for row in metrics["classes"]], float)
+        np.testing.assert_allclose(found, values)
+    assert [row["support"] for row in metrics["classes"]] == support.tolist()
+    assert [row["recall_interval"] is not None for row in metrics["classes"]] == [*is_present]
 
 
-def test_intervals_of_shares_are_wilsons(predicted):
-    # Newcombe 1998, Statistics in Medicine 17, 857, table I, method 3: 81 of 263 and 0 of 20.
-    assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert share_interval(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
-    found = compute_metrics(*predicted)
-    correct = np.trace(found["confusion_matrix"])
-    assert found["accuracy_interval"] == list(share_interval(correct, 500))
-
-
-def test_intervals_of_composed_metrics_are_the_bootstraps_over_galaxies(predicted):
+def test_bootstrap_intervals_are_those_of_resampled_galaxies(predicted):
     labels, probabilities = predicted
-    correct, rng = labels == probabilities.argmax(axis=1), np.random.default_rng(5)
-    chosen = rng.integers(500, size=(2000, 500))
-    recalls = [
-        [correct[row][labels[row] == c].mean() for c in range(10)]
-        for row in chosen
-        if len(set(labels[row])) == 10
-    ]
-    found = compute_metrics(labels, probabilities)
-    expected = np.percentile(np.mean(recalls, axis=1), [2.5, 97.5])
-    np.testing.assert_allclose(found["balanced_accuracy_interval"], expected, atol=0.015)
-    for name in ("macro_f1", "reweighted_accuracy"):
-        low, high = found[f"{name}_interval"]
-        assert low < found[name] < high
-    assert compute_metrics(labels, probabilities) == found
-    assert headline(labels, probabilities).items() <= found.items()
-    rare = compute_metrics(np.arange(10), np.eye(10))  # Hardly a resample holds every class.
-    assert (rare["balanced_accuracy"], rare["balanced_accuracy_interval"]) == (1, None)
+    is_correct = labels == probabilities.argmax(axis=1)
+    balanced = []
+    for chosen in np.random.default_rng(5).integers(500, size=(2000, 500)):
+        if len(set(labels[chosen])) == 10:
+            recall = [is_correct[chosen][labels[chosen] == c].mean() for c in range(10)]
+            balanced.append(np.mean(recall))
+    metrics = compute_metrics(labels, probabilities, CLASS_NAMES)
+    expected = np.percentile(balanced, [2.5, 97.5])
+    np.testing.assert_allclose(metrics["balanced_accuracy_interval"], expected, atol=0.015)
+    for name in ("accuracy", "macro_f1", "reweighted_accuracy"):
+        low, high = metrics[f"{name}_interval"]
+        assert low < metrics[name] < high
+    assert compute_metrics(labels, probabilities, CLASS_NAMES) == metrics
 
 
-def test_probabilities_that_are_none_are_refused(predicted):
-    labels, good = predicted
-    bad = {"shape": good[:, 0], "one each": good[:-1], "sum to 1": good * 2}
-    for words, probabilities in (bad | {"finite": np.where(good > 0.2, np.nan, good)}).items():
+def test_interval_is_missing_if_hardly_any_resample_holds_every_class():
+    metrics = compute_metrics(np.arange(10), np.eye(10))
+    assert metrics["balanced_accuracy"] == 1
+    assert metrics["balanced_accuracy_interval"] is None
+
+
+def test_class_fractions_of_galaxy10_are_used_only_for_its_classes(predicted):
+    metrics = compute_metrics(*predicted)
+    assert [row["name"] for row in metrics["classes"]] == [str(c) for c in range(10)]
+    assert metrics["reweighted_accuracy"] is None
+    assert compute_metrics(*predicted, CLASS_NAMES[::-1])["reweighted_accuracy"] is None
+    assert compute_metrics(*predicted, list(CLASS_NAMES))["reweighted_accuracy"] > 0
+
+
+def test_headline_has_every_overall_metric_and_none_for_one_that_is_missing(predicted):
+    metrics = compute_metrics(*predicted, CLASS_NAMES)
+    assert headline(metrics) == {key: metrics[key] for key in HEADLINE}
+    del metrics["brier"]
+    assert headline(metrics)["brier"] is None
+    values = {"accuracy": 0.926, "log_loss": 0.2284, "brier": None}
+    texts = [format_metric(key, value) for key, value in values.items()]
+    assert texts == ["92.6 %", "0.228", "-"]
+
+
+def test_other_labels_probabilities_and_names_are_refused(predicted):
+    labels, probabilities = predicted
+    nan = np.where(probabilities > 0.2, np.nan, probabilities)
+    for words, bad in (
+        ("expected float of shape", probabilities[:, 0]),
+        ("expected one each", probabilities[:-1]),
+        ("sum to 1", probabilities * 2),
+        ("finite", nan),
+        ("empty", probabilities[:0]),
+    ):
         with pytest.raises(DataError, match=words):
-            compute_metrics(labels, probabilities)
-    with pytest.raises(DataError, match="one each"):
-        confusion_matrix(labels, labels[1:])
+            compute_metrics(labels, bad)
+    with pytest.raises(DataError, match="3 class names, expected 10"):
+        compute_metrics(labels, probabilities, ["a", "b", "c"])
+    with pytest.raises(DataError, match="expected one each"):
+        confusion_matrix(labels, labels[1:], classes=10)
 
 
-def test_the_largest_confusions_come_first_and_small_classes_are_left_out():
+def test_largest_confusions_come_first_without_small_classes():
     matrix = np.diag([90, 80, 70, 60, 50, 3, 30, 20, 60, 30])
-    matrix[0, 8], matrix[0, 9], matrix[4, 5] = 40, 10, 3
+    matrix[0, 8] = 40
+    matrix[0, 9] = 10
+    matrix[4, 5] = 3
     assert top_confusions(matrix) == [(8, 0, 0.4, 100), (9, 0, 0.25, 40)]
 
 
-def test_calibration_is_perfect_when_certain_and_correct_and_sees_sharpened_probabilities():
-    certain, labels = np.eye(10)[:4], np.arange(4)
-    names = ("calibration_error", "brier", "log_loss")
-    assert compute_calibration(labels, certain) == pytest.approx(dict.fromkeys(names, 0))
-    worst = compute_calibration(labels + 1, certain)
-    assert (worst["calibration_error"], worst["brier"]) == (1, 2)
-    rng = np.random.default_rng(0)  # Labels are really drawn from the probabilities.
+def test_calibration_error_is_0_for_certain_and_correct_and_1_for_certain_and_wrong():
+    labels = np.arange(4)
+    correct = compute_calibration(labels, np.eye(5)[labels])
+    assert correct == {"log_loss": 0, "calibration_error": 0, "brier": 0}
+    wrong = compute_calibration(labels, np.eye(5)[labels + 1])
+    assert wrong["calibration_error"] == 1
+    assert wrong["brier"] == 2
+
+
+def test_calibration_error_shows_overconfidence():
+    rng = np.random.default_rng(0)
     scores = np.exp(2 * rng.normal(size=(20000, 10)))
-    honest, sharp = (s / s.sum(axis=1, keepdims=True) for s in (scores, scores**2))
-    labels = np.minimum((rng.random((20000, 1)) > honest.cumsum(axis=1)).sum(axis=1), 9)
+    honest = normalise(scores)
+    overconfident = normalise(scores**2)
+    labels = (rng.random((20000, 1)) > honest.cumsum(axis=1)).sum(axis=1).clip(0, 9)
     curve = reliability(labels, honest)
     assert curve["galaxies"].sum() == 20000
     filled = curve["galaxies"] > 200
     np.testing.assert_allclose(curve["accuracy"][filled], curve["confidence"][filled], atol=0.08)
-    before, after = (compute_calibration(labels, p) for p in (sharp, honest))
-    assert before["calibration_error"] > 0.1
-    assert after["calibration_error"] < 0.02
-    assert all(after[name] < before[name] for name in names)
+    calibration = compute_calibration(labels, honest)
+    assert calibration["calibration_error"] < 0.02
+    for key, value in compute_calibration(labels, overconfident).items():
+        assert value > calibration[key]

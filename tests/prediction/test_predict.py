@@ -1,31 +1,34 @@
-"""Images in, a table out."""
+"""Images become a table of classes, from the network and the settings that are given."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from PIL import Image
 
-from galclass import CLASS_NAMES, build_cnn, load_run, predict
+from galclass import CLASS_NAMES, build_cnn, predict
+from galclass.data.galaxy10 import GALAXY10_CROP
 from galclass.errors import DataError, ParameterError, RunError
-from galclass.files import write_json
+from galclass.evaluation.calibration import Calibration, calibration_of
+from galclass.images.prepare import Framing, prepare_all
 from galclass.network._tensorflow import keras
-from galclass.network.calibration import Calibration
 from galclass.network.probabilities import predict_proba
 from galclass.network.symmetry import apply_symmetry
-
-SMALL = {"filters": ((4, 4), (4,), (4,)), "dense_units": (8,)}
+from galclass.prediction import network as networks
 
 
 @pytest.fixture(scope="module")
 def model():
-    return build_cnn(seed=3, **SMALL)
+    return build_cnn(seed=3, filters=((4, 4), (4,), (4,)), dense_units=(8,))
 
 
 @pytest.fixture(scope="module")
 def folder(like_galaxy10, tmp_path_factory):
-    """Ten images of 69 pixels, and with them one that is cut off and one without colour."""
+    """Ten images of 69 pixels; with them one that is cut off and one without colour."""
     path = tmp_path_factory.mktemp("images")
-    for i, image in enumerate(like_galaxy10[0][::10]):
-        Image.fromarray(image).save(path / f"g{i:02d}.png")
+    for number, image in enumerate(like_galaxy10[0][::10]):
+        Image.fromarray(image).save(path / f"g{number:02d}.png")
     (path / "g03b.png").write_bytes((path / "g00.png").read_bytes()[:3000])
     Image.open(path / "g00.png").convert("L").save(path / "g05b.JPG")
     (path / "notes.txt").write_text("not an image")
@@ -36,8 +39,12 @@ def probabilities(table):
     return np.stack([table[f"p{c}"] for c in range(10)], axis=1)
 
 
+def change_manifest(run, **origin):
+    run.write_manifest({**run.manifest, "origin": replace(run.origin, **origin).record()})
+
+
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_a_row_says_class_runner_up_and_probabilities(symmetric, model, like_galaxy10):
+def test_a_row_holds_class_runner_up_and_probabilities(symmetric, model, like_galaxy10):
     images = like_galaxy10[0]
     table = predict(images, run=model, symmetric=symmetric)
     expected = predict_proba(model, images, symmetric=symmetric)
@@ -54,11 +61,12 @@ def test_a_row_says_class_runner_up_and_probabilities(symmetric, model, like_gal
 
 @pytest.mark.parametrize("batch_size", [4, 256])
 def test_broken_images_keep_their_row_and_the_others_their_answers(
-    model, folder, like_galaxy10, batch_size
+    batch_size, model, folder, like_galaxy10
 ):
     table = predict(folder, run=model, batch_size=batch_size)
     names = [source.rpartition("/")[2] for source in table["source"]]
-    assert (names, len(names)) == (sorted(names), 12)
+    assert len(names) == 12
+    assert names == sorted(names)
     broken = np.isin(names, ["g03b.png", "g05b.JPG"])
     for name in ("class", "class_name", "probability", "runner_up", "entropy", "p0", "p9"):
         np.testing.assert_array_equal(table[name].mask, broken)
@@ -69,75 +77,172 @@ def test_broken_images_keep_their_row_and_the_others_their_answers(
     np.testing.assert_allclose(table["p3"][~broken], good["p3"], atol=1e-6)
 
 
-def test_all_forms_of_images_are_taken_and_the_progress_bar_counts_them(
-    model, like_galaxy10, folder, capfd
-):
-    image, path = like_galaxy10[0][0], folder / "g00.png"
-    stream = (one for one in [str(path), Image.fromarray(image), image, folder / "gone.png"])
+def test_all_forms_of_an_image_get_the_same_answer(model, like_galaxy10, folder):
+    image = like_galaxy10[0][0]
+    path = folder / "g00.png"
+    stream = iter([str(path), Image.fromarray(image), image, folder / "gone.png"])
     table = predict(stream, run=model)
-    assert table["source"].tolist() == [str(path), "image 1", "image 2", f"{folder}/gone.png"]
     np.testing.assert_allclose(table["p0"][:3], table["p0"][0], rtol=1e-5)
     assert "no file" in table["error"][3]
     assert len(predict(path, run=model)) == 1
-    wide = np.pad(image, ((100, 100), (100, 100), (0, 0)))
-    assert predict(wide, run=model)["p0"][0] != table["p0"][0]
-    cropped = predict([image], run=model, crop=0.5)
-    assert cropped["p0"][0] != table["p0"][0]
-    assert cropped.meta["crop"] == 0.5
+
+
+def test_a_progress_bar_counts_the_images_if_it_is_wanted(model, like_galaxy10, capfd):
+    images = like_galaxy10[0][:7]
+    predict(images, run=model)
     assert capfd.readouterr().err == ""
-    predict([image] * 7, run=model, progress=True)
+    predict(images, run=model, progress=True)
     assert "7/7" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_a_run_and_its_folder_predict_as_its_network_calibrated_after_averaging_and_say_so(
-    copied, images_of_brightness, symmetric
+def test_a_run_predicts_with_its_calibration_after_the_averaging(
+    symmetric, copied, images_of_brightness
 ):
-    images, shift = images_of_brightness[0][:5], [2.0, *[0.0] * 9]
-    metrics = copied.metrics | {"calibration": {"temperature": 0.02, "class_shift": shift}}
-    write_json(copied.path / "metrics.json", metrics)
-    run, network = load_run(copied.path), copied.load_model()
-    before = predict_proba(network, images, symmetric=symmetric)
-    expected = run.calibration.apply(before)
-    assert np.abs(expected - before).max() > 0.1
-    settings = {"symmetric": symmetric, "precision": "float32"}
-    for form in (run, run.path, str(run.path)):
-        table = predict(images, run=form, **settings)
+    images = images_of_brightness[0][:5]
+    calibration = Calibration(0.02, (2.0, *[0.0] * 9))
+    copied.write_metrics({**copied.metrics, "calibration": calibration.record()})
+    network = copied.load_model()
+    uncalibrated = predict_proba(network, images, symmetric=symmetric)
+    expected = calibration.apply(uncalibrated)
+    assert np.abs(expected - uncalibrated).max() > 0.1
+    for run in (copied, copied.path, str(copied.path)):
+        table = predict(images, run=run, symmetric=symmetric, precision="float32")
         np.testing.assert_allclose(probabilities(table), expected, rtol=1e-4)
-    assert len(table.meta.pop("sha256")) == 64
-    del table.meta["galclass"]
-    assert table.meta.pop("class_names") == list(CLASS_NAMES)
-    calibration = {"network": "copied", "temperature": 0.02, "class_shift": shift}
-    assert table.meta == {"crop": table.meta["crop"], **calibration, **settings}
     if symmetric:
-        turned = (apply_symmetry(images, element) for element in range(8))
-        each = [run.calibration.apply(predict_proba(network, one)) for one in turned]
+        turned = [apply_symmetry(images, element) for element in range(8)]
+        each = [calibration.apply(predict_proba(network, one)) for one in turned]
         assert np.abs(np.mean(each, axis=0) / expected - 1).max() > 1e-3
 
 
-def test_an_unevaluated_run_is_not_calibrated(trained, images_of_brightness):
-    images, run = images_of_brightness[0][:5], load_run(trained.path)
-    assert run.calibration == Calibration()
-    table = predict(images, run=run, symmetric=False, precision="float32")
-    expected = predict_proba(run.load_model(), images)
+def test_a_table_records_the_network_and_its_settings(measured, images_of_brightness):
+    table = predict(images_of_brightness[0][:2], run=measured, precision="float32")
+    assert table.meta == {
+        "galclass": measured.manifest["galclass"],
+        "network": measured.path.name,
+        "sha256": measured.manifest["weights_sha256"],
+        "class_names": list(CLASS_NAMES),
+        **calibration_of(measured).record(),
+        "symmetric": measured.symmetric,
+        "precision": "float32",
+        "image_size": 40,
+        "crop": None,
+        "crop_all": False,
+    }
+
+
+def test_a_run_without_evaluation_is_not_calibrated_and_has_no_unusual_images(
+    trained, images_of_brightness
+):
+    images = images_of_brightness[0][:5]
+    table = predict(images, run=trained, symmetric=False, precision="float32")
+    expected = predict_proba(trained.load_model(), images)
     np.testing.assert_allclose(probabilities(table), expected, rtol=1e-5)
+    assert "unusual" not in table.colnames
+    with pytest.raises(RunError, match="evaluate"):
+        predict(images, run=trained, purity=0.5)
+
+
+def test_images_are_ranked_by_how_unusual_they_are(measured, images_of_brightness):
+    images = images_of_brightness[0]
+    ranks = predict(images[::10], run=measured)["unusual"]
+    assert ranks.dtype == np.float32
+    assert ((ranks >= 0) & (ranks < 1)).all()
+    noise = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
+    ranks = predict([*noise, "gone.png"], run=measured)["unusual"]
+    validated = len(measured.usual["distances"])
+    np.testing.assert_allclose(ranks[:3], validated / (validated + 1), rtol=1e-6)
+    assert ranks.mask.tolist() == [False, False, False, True]
 
 
 def test_without_a_run_the_pretrained_network_predicts(galaxies):
     table = predict(galaxies.images[:3], symmetric=False)
     assert table.meta["network"] == "pretrained"
+    assert table.meta["crop"] == GALAXY10_CROP
     np.testing.assert_allclose(probabilities(table).sum(axis=1), 1, atol=1e-5)
 
 
-def layers(scale=1 / 255, *, shape=(69, 69, 3), activation="softmax", classes=10):
-    """A network as users build their own."""
-    rescaling = [keras.layers.Rescaling(scale)] if scale else []
-    end = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes, activation=activation)
-    return keras.Sequential([keras.layers.Input(shape, dtype="float32"), *rescaling, *end])
+def test_many_unusual_images_give_a_warning():
+    noise = np.random.default_rng(0).integers(0, 256, (3, 69, 69, 3), np.uint8)
+    with pytest.warns(UserWarning, match="3 of 3 images are unlike the training images"):
+        predict(noise, symmetric=False)
+
+
+@pytest.mark.parametrize(
+    ("crop_of_run", "crop", "framing"),
+    [
+        (None, None, Framing(40, None)),
+        (0.75, None, Framing(40, 0.75)),
+        (0.75, 0.5, Framing(40, 0.5, force=True)),
+    ],
+)
+def test_images_are_cropped_as_in_training_or_as_the_user_says(
+    crop_of_run, crop, framing, copied, images_of_brightness
+):
+    change_manifest(copied, crop=crop_of_run)
+    small = images_of_brightness[0][5]
+    ramp = np.linspace(0, 255, 100, dtype=np.uint8)
+    large = np.stack([np.broadcast_to(ramp, (100, 100))] * 3, axis=-1)
+    table = predict([small, large], run=copied, crop=crop, precision="float32")
+    expected = predict(prepare_all([small, large], framing), run=copied, precision="float32")
+    np.testing.assert_allclose(probabilities(table), probabilities(expected), atol=1e-6)
+    assert (table.meta["crop"], table.meta["crop_all"]) == (framing.crop, framing.force)
+    changes_small = predict(small, run=copied, precision="float32")["p0"][0] != table["p0"][0]
+    assert changes_small == framing.force
+
+
+def test_the_galaxy_at_the_threshold_is_in_the_sample(measured, images_of_brightness, monkeypatch):
+    image = images_of_brightness[0][0]
+    probability = predict(image, run=measured)["probability"][0]
+    for cut, expected in ((np.nextafter(np.float64(probability), 2), True), (np.ma.masked, False)):
+        cuts = Table({"threshold": [cut] * 10})
+        monkeypatch.setattr(networks, "thresholds", lambda *_, cuts=cuts, **__: cuts)
+        table = predict([image, "gone.png"], run=measured, purity=0.5)
+        assert table["selected"].tolist() == [expected, None]
+        assert table.meta["purity"] == 0.5
+
+
+def test_catalogues_are_classified_row_by_row(folder, model, tmp_path):
+    names = ["g05.png", "g00.png", "gone.png"]
+    catalogue = Table({"objid": [3, 2, 1], "file": names}, meta={"by": "me"})
+    table = predict(catalogue, run=model, image_column="file", folder=folder)
+    assert table.colnames[:3] == ["objid", "file", "source"]
+    assert table.meta["by"] == "me"
+    assert [bool(error) for error in table["error"]] == [False, False, True]
+    expected = predict([folder / name for name in names], run=model)
+    assert table["class"].tolist() == expected["class"].tolist()
+    path = tmp_path / "catalogue.csv"
+    catalogue.write(path)
+    again = predict(path, run=model, image_column="file", folder=folder)
+    assert again["class"].tolist() == expected["class"].tolist()
+    assert again["objid"].tolist() == [3, 2, 1]
+
+
+def test_positions_of_a_catalogue_are_fetched(folder, model, monkeypatch):
+    def fetch(ra, dec):
+        if dec < 0:
+            raise DataError("outside the SDSS footprint")
+        return folder / "g05.png"
+
+    monkeypatch.setattr("galclass.images.catalogue.sdss_cutout", fetch)
+    table = predict(Table({"RA": [1.0, 2.0], "Dec": [3.0, -4.0]}), run=model)
+    assert table["class"][0] == predict(folder / "g05.png", run=model)["class"][0]
+    assert table["class"].tolist()[1] is None
+    assert table["error"][1].endswith("outside the SDSS footprint")
+
+
+def make_network(scale=1 / 255, *, shape=(69, 69, 3), activation="softmax", classes=10):
+    """Return a network as users build them."""
+    layers = [keras.layers.Input(shape, dtype="float32")]
+    if scale:
+        layers.append(keras.layers.Rescaling(scale))
+    layers.append(keras.layers.GlobalAveragePooling2D())
+    layers.append(keras.layers.Dense(classes, activation=activation))
+    return keras.Sequential(layers)
 
 
 class Subclassed(keras.Model):
-    """A network without layers of its own."""
+    """A network that has no layers."""
 
 
 @pytest.mark.parametrize(
@@ -145,11 +250,12 @@ class Subclassed(keras.Model):
     [
         (lambda: keras.Sequential([keras.layers.Dense(10)]), "not built"),
         (Subclassed, "not built"),
-        (lambda: layers(None), "Rescaling"),
-        (lambda: layers(shape=(64, 69, 3)), "square"),
-        *((lambda a=a: layers(activation=a), "softmax") for a in (None, "sigmoid")),
-        (lambda: layers(np.nan), "softmax"),
-        (lambda: layers(classes=1), "two or more"),
+        (lambda: make_network(None), "Rescaling"),
+        (lambda: make_network(shape=(64, 69, 3)), "square"),
+        (lambda: make_network(activation=None), "softmax"),
+        (lambda: make_network(activation="sigmoid"), "softmax"),
+        (lambda: make_network(np.nan), "softmax"),
+        (lambda: make_network(classes=1), "two or more"),
     ],
 )
 def test_a_network_that_would_answer_wrongly_is_refused(make, words):
@@ -157,25 +263,54 @@ def test_a_network_that_would_answer_wrongly_is_refused(make, words):
         predict(np.zeros((2, 69, 69, 3), np.uint8), run=make())
 
 
-def test_a_network_of_ones_own_predicts(like_galaxy10):
-    images, own = like_galaxy10[0][:3], layers()
-    table = predict(images, run=own)
-    np.testing.assert_allclose(probabilities(table), own.predict(images, verbose=0), atol=1e-6)
-    assert (table.meta["symmetric"], table.meta["network"]) == (False, own.name)
+def test_a_keras_network_has_numbers_as_class_names_or_those_that_are_given(like_galaxy10):
+    images = like_galaxy10[0][:3]
+    network = make_network()
+    table = predict(images, run=network)
+    np.testing.assert_allclose(probabilities(table), network.predict(images, verbose=0), atol=1e-6)
+    assert table.meta["class_names"] == [str(c) for c in range(10)]
+    assert table["class_name"].tolist() == [str(c) for c in table["class"]]
+    assert (table.meta["symmetric"], table.meta["crop"]) == (False, GALAXY10_CROP)
+    names = [f"kind {c}" for c in range(10)]
+    named = predict(images, run=network, class_names=names)
+    assert named["class_name"].tolist() == [names[c] for c in table["class"]]
 
 
-def test_what_cannot_be_predicted_at_all_is_refused(model, tmp_path):
-    zeros = np.zeros((2, 69, 69, 3), np.uint8)
-    for error, words, images, settings in [
-        (DataError, "at least one", [], {}),
-        (FileNotFoundError, "no file", tmp_path / "gone", {}),
-        (DataError, "no image", tmp_path, {}),
-        (RunError, "no run", zeros, {"run": tmp_path / "gone"}),
-        (DataError, "0-1", zeros.astype(float), {}),
-        (ParameterError, "batch_size=0", zeros, {"batch_size": 0}),
-        (ParameterError, "batch_size=True", zeros, {"batch_size": True}),
-        (ParameterError, "crop=2", zeros, {"crop": 2}),
-        (ParameterError, "float8", zeros, {"precision": "float8", "run": None}),
-    ]:
-        with pytest.raises(error, match=words):
-            predict(images, **{"run": model, **settings})
+@pytest.mark.parametrize(
+    ("error", "words", "settings"),
+    [
+        (ParameterError, "10 classes, expected one name per class", {"class_names": ["a", "b"]}),
+        (ParameterError, "2 to 255 different names", {"class_names": ["a"] * 10}),
+        (ParameterError, "for a run, which has names", {"class_names": ["a"] * 10, "run": None}),
+        (ParameterError, "purity=0.9 needs the thresholds of a run", {"purity": 0.9}),
+        (ParameterError, "leave symmetric out", {"purity": 0.9, "symmetric": True, "run": None}),
+        (ParameterError, "purity=2", {"purity": 2, "run": None}),
+        (ParameterError, "batch_size=0", {"batch_size": 0}),
+        (ParameterError, "batch_size=True", {"batch_size": True}),
+        (ParameterError, "crop=2", {"crop": 2}),
+        (ParameterError, "crop='half'", {"crop": "half"}),
+        (ParameterError, "symmetric='sometimes'", {"symmetric": "sometimes"}),
+        (ParameterError, "'float8'", {"precision": "float8", "run": None}),
+        (RunError, "no run folder gone", {"run": "gone"}),
+        (DataError, "float64, expected uint8", {"images": np.zeros((2, 69, 69, 3))}),
+        (DataError, "at least one", {"images": iter([])}),
+        (FileNotFoundError, "no file", {"images": "gone"}),
+        (DataError, "rename", {"images": Table({"image": ["x.png"], "class": [1]})}),
+    ],
+)
+def test_wrong_use_is_refused(error, words, settings, model):
+    images = np.zeros((2, 69, 69, 3), np.uint8)
+    with pytest.raises(error, match=words):
+        predict(**{"images": images, "run": model, **settings})
+
+
+def test_an_unfinished_or_damaged_run_is_refused(copied, images_of_brightness):
+    images = images_of_brightness[0][:1]
+    manifest = copied.manifest
+    copied.write_manifest({**manifest, "status": "training"})
+    with pytest.raises(RunError, match=r"unfinished.*resume"):
+        predict(images, run=copied)
+    copied.write_manifest(manifest)
+    change_manifest(copied, class_names=("a", "b"))
+    with pytest.raises(DataError, match="10 classes with 2 names, expected one name per class"):
+        predict(images, run=copied)

@@ -1,4 +1,4 @@
-"""One writer of tables: what is written reads back, whatever the format."""
+"""Tables of predictions read back as they were written, in every format."""
 
 import json
 import os
@@ -6,28 +6,44 @@ import sys
 
 import numpy as np
 import pytest
+from astropy import units
+from astropy.coordinates import SkyCoord
 from astropy.io.votable import parse_single_table
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 
 from galclass.data.galaxy10 import CLASS_NAMES
-from galclass.errors import MissingPackageError, ParameterError, RunError
-from galclass.prediction.table import check_table, to_table, write_table
+from galclass.errors import DataError, MissingPackageError, ParameterError, RunError
+from galclass.images.catalogue import read_catalogue
+from galclass.prediction.table import (
+    check_columns,
+    check_names,
+    check_table,
+    join,
+    to_table,
+    write_table,
+)
 
 META = {"network": "mine", "temperature": 1.5, "crop": None, "class_names": [*CLASS_NAMES]}
-MEASURED = ("class", "class_name", "probability", "runner_up", "entropy", "p0", "p9")
+ANSWERS = ("class", "class_name", "probability", "runner_up", "entropy", "p0", "p9", "unusual")
 SUFFIXES = ["ecsv", "csv", "fits", "parquet", "XML"]
+LARGE = 2**62 + 1  # which no real number holds exactly
 
 
 def make(sources=("a.png", "b.png", "c.png")):
-    """A table of three galaxies, of which the second has no answer."""
-    rows = np.full((3, 10), 0.04, np.float32)
-    rows[0, 0] = rows[2, 9] = 0.64  # Class 0, which no missing answer may look like.
-    rows[1] = np.nan
-    return to_table(sources, rows, ["", "it is cut off", ""], META)
+    """Return predictions of three galaxies, of which the second has no answer."""
+    probabilities = np.full((3, 10), 0.04, np.float32)
+    probabilities[0, 0] = 0.64  # class 0, which a missing answer must not look like
+    probabilities[2, 9] = 0.64
+    probabilities[1] = np.nan
+    unusual = np.array([0.5, np.nan, 0.25], np.float32)
+    errors = ["", "it is cut off", ""]
+    cuts = np.full(10, 0.64, np.float32)
+    cuts[9] = 0.7
+    return to_table(sources, probabilities, errors, META, unusual=unusual, cuts=cuts)
 
 
 def write(table, suffix, folder):
-    """The path of a written table, and the table read back by astropy from its name alone."""
+    """Write a table; return its path, and the table as astropy reads it."""
     if suffix == "parquet":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     path = folder / f"new/table.{suffix}"
@@ -36,51 +52,62 @@ def write(table, suffix, folder):
     return path, Table.read(path, format={"csv": "ascii.csv", "XML": "votable"}.get(suffix))
 
 
-def test_the_columns_say_what_they_hold():
+def test_columns_hold_the_answers_and_explain_them():
     table = make()
     first = ["source", "class", "class_name", "probability", "runner_up", "entropy"]
-    assert table.colnames == [*first, *(f"p{c}" for c in range(10)), "error"]
+    last = ["unusual", "error", "selected"]
+    assert table.colnames == [*first, *(f"p{c}" for c in range(10)), *last]
     assert (table["class"].dtype, table["p0"].dtype) == (np.uint8, np.float32)
     assert table["class_name"].tolist() == [CLASS_NAMES[0], None, CLASS_NAMES[9]]
-    assert all("class_names" in table[name].description for name in ("class", "runner_up"))
+    assert table["selected"].tolist() == [True, None, False]
+    assert "class_names" in table["runner_up"].description
     assert table.meta == META
-    table = to_table(["a", "b"], np.float32([np.eye(10)[3], np.full(10, 0.1)]), ["", ""], META)
+
+
+def test_entropy_is_between_zero_and_the_one_of_equal_probabilities():
+    probabilities = np.float32([np.eye(10)[3], np.full(10, 0.1)])
+    table = to_table(["a", "b"], probabilities, ["", ""], META)
     np.testing.assert_allclose(table["entropy"], [0, np.log(10)], atol=1e-6)
-    assert table["class"][1] != table["runner_up"][1]  # Equally likely, yet two of them.
+    assert table["class"][1] != table["runner_up"][1]
+    assert "unusual" not in table.colnames
+    assert "selected" not in table.colnames
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_file_says_its_network_and_a_galaxy_without_an_answer_is_null(suffix, tmp_path):
+def test_a_galaxy_without_an_answer_is_null_in_every_format(suffix, tmp_path):
     table = make()
-    path, again = write(table, suffix, tmp_path)
+    _, again = write(table, suffix, tmp_path)
     assert again.colnames == table.colnames
     assert again["source"].tolist() == ["a.png", "b.png", "c.png"]
     assert str(again["error"][1]) == "it is cut off"
-    for name in MEASURED:
-        null, text = again[name][1], name == "class_name"
+    for name in (*ANSWERS, "selected"):
+        null = again[name][1]
         assert null is np.ma.masked or str(null) in ("nan", "", "None"), (name, null)
         for row in (0, 2):
-            back, wanted = again[name][row], table[name][row]
-            assert str(back) == wanted if text else back == pytest.approx(wanted)
-    if suffix == "parquet":
-        from pyarrow import parquet
+            if name in ("class_name", "selected"):
+                expected = str(table[name][row])
+                assert str(again[name][row]) in (expected, str(int(expected == "True")))
+            else:
+                assert again[name][row] == pytest.approx(table[name][row])
 
-        rows = parquet.read_table(path)  # As other readers find it.
-        assert rows.column_names == again.colnames
-        for name in MEASURED:
-            assert [value is None for value in rows[name].to_pylist()] == [False, True, False]
-        assert str(rows.schema.field("class").type) == "uint8"
-        assert json.loads(rows.schema.metadata[b"galclass"]) == META
+
+@pytest.mark.parametrize("suffix", ["ecsv", "fits", "parquet", "XML"])
+def test_files_state_their_network(suffix, tmp_path):
+    path, again = write(make(), suffix, tmp_path)
+    if suffix == "ecsv":
+        assert again.meta == META
     elif suffix == "fits":
         assert json.loads(again.meta["GALCLASS"]) == META
-    elif suffix == "ecsv":
-        assert again.meta == META
-    elif suffix != "csv":
+    elif suffix == "parquet":
+        from pyarrow import parquet
+
+        assert json.loads(parquet.read_schema(path).metadata[b"galclass"]) == META
+    else:
         assert json.loads(parse_single_table(path).infos[0].value) == META
 
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])
-def test_data_frames_read_parquet(package, tmp_path):
+def test_data_frames_read_parquet_with_nulls(package, tmp_path):
     frames = pytest.importorskip(package, reason=f"{package} is not installed")
     frame = frames.read_parquet(write(make([7, 8, 9]), "parquet", tmp_path)[0])
     nulls = frame["class"].isna() if package == "pandas" else frame["class"].is_null()
@@ -88,25 +115,118 @@ def test_data_frames_read_parquet(package, tmp_path):
     assert list(frame["source"]) == [7, 8, 9]
 
 
+@pytest.mark.filterwarnings("ignore:OverflowError.* reverting to String")  # in CSV
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_identifiers_keep_their_type_and_any_name_is_written(suffix, tmp_path):
-    large = 2**62 + 1  # Which a float does not hold.
-    _, again = write(make([1, large, 3]), suffix, tmp_path)
-    assert again["source"].tolist() == [1, large, 3]
-    names = ["M 31", "Größe.png", os.fsdecode(b"g\xff.png")]  # The last is not UTF-8.
-    _, again = write(make(names), suffix, tmp_path / "names")
-    *found, not_utf8 = map(str, again["source"])
-    assert found == ["M 31", "Gr\\xf6\\xdfe.png" if suffix == "fits" else "Größe.png"]
-    assert not_utf8.startswith("g\\")
-    assert not_utf8.endswith("ff.png")
+@pytest.mark.parametrize("sources", [[1, LARGE, 3], np.array([2**63 + 12345, 7, 8], np.uint64)])
+def test_identifiers_keep_all_digits(suffix, sources, tmp_path):
+    _, again = write(make(sources), suffix, tmp_path)
+    assert [int(source) for source in again["source"]] == [int(source) for source in sources]
 
 
-def test_a_table_is_refused_before_any_work(tmp_path, monkeypatch):
+def test_a_missing_integer_identifier_is_masked():
+    assert make([1, None, 3])["source"].tolist() == [1, None, 3]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_odd_names_lose_no_row(suffix, tmp_path):
+    names = ["#1.png", "line\nbreak\x07.png", "Größe.png"]
+    _, again = write(make(names), suffix, tmp_path)
+    letters = "Gr\\xf6\\xdfe.png" if suffix == "fits" else "Größe.png"
+    assert [str(name) for name in again["source"]] == [
+        "#1.png",
+        "line\\nbreak\\x07.png",
+        letters,
+    ]
+    _, again = write(make(["a", os.fsdecode(b"g\xff.png"), "c"]), suffix, tmp_path / "bytes")
+    assert str(again["source"][1]).endswith("ff.png")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_catalogues_keep_their_rows_columns_units_and_masks(suffix, tmp_path):
+    catalogue = Table({"id": [10**17 + 1, 2, 3], "code": ["007", "b", "c"]})
+    catalogue["z"] = [1.5, 2.5, 3.5] * units.km / units.s
+    catalogue["note"] = MaskedColumn([0, 1, 2], mask=[False, True, False])
+    catalogue["big"] = np.array([1.5, 2.5, 3.5], ">f8")
+    catalogue["flag"] = MaskedColumn([False, True, True], mask=[True, False, False])
+    path, _ = write(join(catalogue, make()), suffix, tmp_path)
+    again = read_catalogue(path)
+    assert again.colnames[:7] == [*catalogue.colnames, "source"]
+    assert again["id"].tolist() == catalogue["id"].tolist()
+    assert again["code"].tolist() == ["007", "b", "c"]
+    assert again["note"].tolist() == [0, None, 2]
+    assert again["big"].tolist() == [1.5, 2.5, 3.5]
+    assert str(again["flag"].tolist()) in (
+        "[None, True, True]",
+        "[None, 'True', 'True']",
+        "[None, 1, 1]",
+    )
+    if suffix not in ("csv", "parquet"):
+        assert again["z"].unit == units.km / units.s
+    if suffix == "XML":
+        assert again["id"].meta["ucd"] == "meta.id"
+
+
+def test_metadata_of_predictions_replace_those_of_the_catalogue():
+    catalogue = Table({"id": [1, 2, 3]}, meta={"by": "me", "class_names": ["a"], "network": "x"})
+    assert join(catalogue, make()).meta == {"by": "me", **META}
+
+
+@pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "u4", "i8"])
+def test_no_number_becomes_null_in_fits(kind, tmp_path):
+    limits = np.iinfo(kind)
+    # 63, 16959 and 999999 stand for null in NumPy and astropy.
+    numbers = [limits.max, 63, 16959, 999999, 0, limits.min]
+    numbers = [number for number in numbers if number <= limits.max]
+    mask = [False] * len(numbers) + [True]
+    table = Table({"votes": MaskedColumn(np.array([*numbers, 5], kind), mask=mask)})
+    _, again = write(table, "fits", tmp_path)
+    assert again["votes"].tolist() == [*numbers, None]
+
+
+COLUMNS = {
+    "coordinates": SkyCoord([1, 2], [3, 4], unit="deg"),
+    "objects": np.array([None, "x"], object),
+    "vectors": np.ones((2, 3)),
+    "lines": ["see\n#2", "b"],
+}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "refused"),
+    [
+        (".ecsv", {"lines"}),
+        (".csv", {"coordinates", "objects", "vectors"}),
+        (".fits", {"coordinates", "objects"}),
+        (".parquet", {"coordinates", "objects", "vectors"}),
+        (".xml", {"coordinates", "objects"}),
+    ],
+)
+def test_columns_that_a_format_cannot_hold_are_refused_and_the_others_written(
+    suffix, refused, tmp_path
+):
+    for name, column in COLUMNS.items():
+        table = Table({"row": [1, 2], name: column})
+        if name in refused:
+            with pytest.raises(DataError, match=f"'{name}' .*which {suffix} cannot"):
+                check_columns(table, suffix)
+        else:
+            _, again = write(table, suffix[1:], tmp_path / name)
+            assert again["row"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["class", "SOURCE", "P3", "Selected", "unusual"])
+def test_catalogues_with_columns_of_the_predictions_are_refused(name):
+    with pytest.raises(DataError, match=rf"columns \['{name}'\].*rename"):
+        check_names(Table({"image": ["a.png"], name: [1]}), META)
+
+
+def test_paths_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
     there = tmp_path / "there.csv"
     there.write_text("mine")
     (tmp_path / "folder.csv").mkdir()
     for path, error, words, overwrite in (
-        *((name, ParameterError, "ecsv", False) for name in ("table", "t.txt", "t.gz")),
+        ("table", ParameterError, "ecsv", False),
+        ("t.txt", ParameterError, "ecsv", False),
         (there, FileExistsError, "overwrite", False),
         (tmp_path / "folder.csv", FileExistsError, "exists", True),
         (there / "below.csv", OSError, "cannot be written", False),
@@ -122,16 +242,17 @@ def test_a_table_is_refused_before_any_work(tmp_path, monkeypatch):
         check_table(tmp_path / "new" / "t.csv")
 
 
-def test_a_file_is_replaced_whole_and_only_when_told(tmp_path, monkeypatch):
-    table, path = make(), tmp_path / "t.csv"
+def test_a_file_is_replaced_completely_and_only_if_it_is_allowed(tmp_path, monkeypatch):
+    table = make()
+    path = tmp_path / "t.csv"
     path.write_text("mine")
 
-    def half(self, file, **options):
+    def write_half(self, file, **options):
         file.write_text("half")
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Table, "write", half)
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "write", write_half)
         with pytest.raises(RunError, match="full"):
             write_table(table, path, overwrite=True)
     with pytest.raises(FileExistsError):

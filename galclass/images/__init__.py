@@ -1,0 +1,1 @@
+"""Read images, folders and catalogues into arrays for the network."""

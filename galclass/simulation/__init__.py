@@ -1,0 +1,1 @@
+"""Galaxies from a physical model, and the colour stretch of SDSS."""
