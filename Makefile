@@ -33,7 +33,9 @@ help:  ## explain the targets
 
 demo: .venv/notebook  ## run the notebook on simulated galaxies: runs/demo.html, runs/demo/
 	@echo "The notebook trains the network on simulated galaxies; this takes some minutes."
-	@rm -rf runs/demo runs/demo.ipynb runs/demo.html
+	@rm -f runs/demo.ipynb runs/demo.html
+	@if [ -e runs/demo/manifest.json ]; then \
+	  $(BIN)/python -c "import pathlib, galclass.run as run; run.delete_run(pathlib.Path('runs/demo'))"; fi
 	$(call run_notebook,demo,simulated,-p n 1800 -p recipe quick)
 
 test: .venv/test  ## check style and types, and run the quick tests

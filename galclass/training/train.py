@@ -154,16 +154,26 @@ def train(
         )
         session.start(begin.weights)
         session.restore(run)
-        while len(session.rows) < recipe.epochs:
-            session.run_epoch(verbose=verbose)
-            session.save(run)
-            if on_epoch is not None:
-                on_epoch(session.rows)
-            if verbose:
-                session.report()
+        _run_epochs(session, run, verbose, on_epoch)
         run.write_manifest({**manifest, **_describe_result(session)})
         run.delete_checkpoints()
     return run
+
+
+def _run_epochs(
+    session: Session,
+    run: Run,
+    verbose: bool,
+    on_epoch: Callable[[list[dict[str, float]]], None] | None,
+) -> None:
+    """Train the epochs that are left, and save the state after each."""
+    while len(session.rows) < session.recipe.epochs:
+        session.run_epoch(verbose=verbose)
+        session.save(run)
+        if on_epoch is not None:
+            on_epoch(session.rows)
+        if verbose:
+            session.report()
 
 
 def _check_out(out: PathLike, start: Run | PathLike | None) -> Path:

@@ -45,6 +45,15 @@ def test_metrics_are_those_of_the_probabilities_that_predict_returns(
 
 
 @pytest.mark.usefixtures("few_are_enough")
+def test_correction_stays_until_it_is_removed(copied, images_of_brightness):
+    corrections = []
+    for class_mix in ("galaxy10", None, "none", None):
+        evaluate(copied, *images_of_brightness, class_mix=class_mix)
+        corrections.append(calibration_of(copied).class_mix)
+    assert corrections == ["galaxy10", "galaxy10", None, None]
+
+
+@pytest.mark.usefixtures("few_are_enough")
 def test_other_probabilities_are_given_for_comparison(copied, images_of_brightness):
     images, labels = images_of_brightness
     metrics = evaluate(copied, images, labels, class_mix="galaxy10")
