@@ -53,7 +53,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             reason = "the disk is full"
         else:
             reason = error.strerror or str(error)
-        raise RunError(f"cannot write {path}: {reason}. Free or unlock it and try again") from error
+        raise RunError(
+            f"cannot write {path}: {reason}; free space or make the folder writable, and try again"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -82,8 +84,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed before the release, so that a process that has opened it sees that it is gone.
-        # Windows does not allow this.
+        # Deleted before the release, so that a waiting process notices. Windows does not allow it.
         with contextlib.suppress(OSError):
             (folder / LOCK).unlink()
         lock.release()
@@ -143,7 +144,7 @@ def read_npz(path: Path, *names: str, hint: str) -> dict[str, NDArray[Any]]:
         open(path, "rb") as file,  # NumPy would leave a damaged file open.
         np.load(file, allow_pickle=False) as arrays,
     ):
-        # Files of galclass are not compressed; one that grows is from somebody else.
+        # Files of galclass are not compressed; others may unpack to any size.
         size = sum(member.file_size for member in arrays.zip.infolist())
         if size > path.stat().st_size:
             raise ValueError(f"{size:,} bytes in a file of {path.stat().st_size:,}")
@@ -193,7 +194,7 @@ def quiet() -> Iterator[None]:
         sys.stderr.flush()
         stderr = os.dup(2)
     except (AttributeError, OSError, ValueError):
-        yield  # Some programs with windows have no standard error.
+        yield  # Programs with a graphical interface may have no standard error.
         return
     with tempfile.TemporaryFile() as messages:
         os.dup2(messages.fileno(), 2)

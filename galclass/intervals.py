@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from astropy.stats import binom_conf_interval
 
-FEW = 10  # Figures and tables mark fractions of fewer galaxies, which say little.
+FEW = 10  # Figures and tables mark fractions of fewer galaxies as uncertain.
 
 
 def wilson_interval(count: Any, n: Any, level: float = 0.95) -> tuple[Any, Any]:
@@ -26,4 +26,5 @@ def wilson_interval(count: Any, n: Any, level: float = 0.95) -> tuple[Any, Any]:
         Both are from 0 to 1.
     """
     low, high = binom_conf_interval(count, n, confidence_level=level, interval="wilson")
+    # Rounding can leave the range; [()] turns an array without dimensions into a number.
     return np.clip(low, 0, 1)[()], np.clip(high, 0, 1)[()]

@@ -14,7 +14,7 @@ def class_label(c: int, names: Sequence[str]) -> str:
     """Return the number and the name of a class, on two lines if the name has a comma."""
     if _are_numbers(names):
         return names[c]
-    lines = printable(names[c]).rsplit(", ", 1)
+    lines = printable(names[c]).rsplit(", ", 1)  # a break after the last comma
     return f"{c + 1} " + ",\n".join(lines)
 
 

@@ -35,11 +35,15 @@ def load_data(
     Parameters
     ----------
     data : str or path-like
-        ``"simulated"`` (with the class fractions of the public file, but at least 2 % of each
-        class); ``"galaxy10"`` or ``"decals"`` (found on this machine or downloaded); or a path: an
-        HDF5 file in the layout of one of these, a folder with a folder of images per class, or a
-        catalogue (.csv, .ecsv, .fits, .parquet, .xml) with a column of image files and a column
-        of labels.
+        One of the following:
+
+        - ``"simulated"``: simulated galaxies, with the class fractions of the public file, but at
+          least 2 % of each class;
+        - ``"galaxy10"`` or ``"decals"``: found on this machine or downloaded;
+        - the path of an HDF5 file in the layout of one of these;
+        - the path of a folder with one folder of images per class;
+        - the path of a catalogue (.csv, .ecsv, .fits, .parquet, .xml) with a column of image files
+          and a column of labels.
     n : int, default 4000
         Number of galaxies to simulate; not used for files.
     seed : int, default 0
@@ -134,9 +138,6 @@ def load_run_data(
         See :func:`load_data`.
     """
     origin = as_run(run).origin
-    seed = origin.seed
-    if seed is None:
-        seed = 0
     if data is None:
         if origin.kind != "simulated" and origin.kind not in DATASETS:
             raise RunError(
@@ -144,7 +145,11 @@ def load_run_data(
             )
         data = origin.kind
     dataset = load_data(
-        data, n=origin.galaxies, seed=seed, image_column=image_column, label_column=label_column
+        data,
+        n=origin.galaxies,
+        seed=origin.seed or 0,  # only simulated galaxies have one
+        image_column=image_column,
+        label_column=label_column,
     )
     if dataset.origin.sha256 != origin.sha256:
         raise RunError(
@@ -164,7 +169,7 @@ def write_data(path: PathLike, dataset: Dataset) -> None:
         An existing file is replaced. The file is written completely or not at all.
     dataset : Dataset
         The origin may be None: the file then states neither its origin nor the names of its
-        classes, as the published file.
+        classes, as in the published file.
 
     Raises
     ------

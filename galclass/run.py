@@ -221,7 +221,7 @@ class Run:
         except Exception as error:  # zipfile, zlib, h5py and Keras raise many types.
             reason = " ".join(str(error).split())[:200]
             raise RunError(
-                f"{path} does not hold the manifest's network: {reason}; copy the run again"
+                f"{path} does not contain the network of the manifest: {reason}; copy the run again"
             ) from error
         digest = weights_sha256(weights.values())
         recorded = manifest.get("weights_sha256", digest)
@@ -286,8 +286,9 @@ class Run:
         folder = self.path / "checkpoint"
         write_npz(folder / f"{epoch:05d}.npz", **arrays)
         for path in folder.glob("[0-9]*.npz"):
-            # A checkpoint of a later epoch was found to be damaged.
-            if not epoch - CHECKPOINTS < int(path.stem) <= epoch:
+            is_old = int(path.stem) <= epoch - CHECKPOINTS
+            is_damaged = int(path.stem) > epoch  # Training went back to an earlier one.
+            if is_old or is_damaged:
                 path.unlink()
 
     def list_checkpoints(self) -> list[Path]:

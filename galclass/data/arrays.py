@@ -1,6 +1,5 @@
 """Input validation for public functions."""
 
-import contextlib
 import operator
 from typing import Any, TypeAlias
 
@@ -12,7 +11,7 @@ from ..errors import DataError, ParameterError
 Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.integer[Any]]
 
-MAX_CLASSES = 255  # FITS needs the remaining value of uint8 for a missing class
+MAX_CLASSES = 255  # labels are 0 to 254; 255 marks a missing class in FITS tables
 MIN_SIDE = 32  # pixels
 MAX_SIDE = 256
 
@@ -34,7 +33,7 @@ def check_images(
     Raises
     ------
     DataError
-        The array has another dtype or shape, or is empty.
+        The dtype or the shape is not valid, or the array is empty.
     """
     images = as_array(images, name)
     if images.dtype != np.uint8:
@@ -64,7 +63,8 @@ def _is_valid_shape(found: tuple[int, ...], required: tuple[int, ...] | None) ->
 
 
 def _conversion_to_uint8(images: NDArray[Any]) -> str:
-    if images.dtype.kind not in "iuf" or not (images.min() >= 0 and images.max() <= 255):
+    in_range = images.dtype.kind in "iuf" and images.min() >= 0 and images.max() <= 255
+    if not in_range:  # NaN is not in the range either.
         return "give pixel values 0-255, without NaN, as uint8"
     if images.max() <= 1:
         return "in 0-1, convert with (images * 255).round().astype('uint8')"
@@ -77,7 +77,7 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     if len(shape) == 3 and shape[2] == 3:
         return "; a single image needs a first axis: images[None]"
     if len(shape) == 3:
-        return "; these are grey, expected red, green and blue (the i, r and g bands)"
+        return "; grey images need a last axis: images[..., None]"
     return ""
 
 
@@ -103,7 +103,8 @@ def check_labels(
     Raises
     ------
     DataError
-        The labels are not one-dimensional, not integers, out of range, empty, or not `count`.
+        The labels are not one-dimensional, not integers or out of range, or their number is 0 or
+        not `count`.
     """
     labels = as_array(labels, name)
     if labels.ndim != 1:
@@ -155,19 +156,24 @@ def check_class_names(names: Any) -> tuple[str, ...]:
 
 
 def check_integer(value: Any, name: str, least: int, most: int | None = None) -> int:
-    """Return an integer of Python or NumPy as int.
+    """Return a Python or NumPy integer as an int.
 
     Raises
     ------
     ParameterError
-        The value is not an integer from `least` to `most`; a boolean is not one.
+        The value is a boolean, not an integer, or outside `least` to `most`.
     """
-    with contextlib.suppress(TypeError):
-        number = operator.index(value)
-        if not isinstance(value, bool) and least <= number and (most is None or number <= most):
-            return number
     limits = f"{least} or more" if most is None else f"{least} to {most}"
-    raise ParameterError(f"{name}={value!r}, expected an integer of {limits}")
+    error = ParameterError(f"{name}={value!r}, expected an integer of {limits}")
+    if isinstance(value, bool):
+        raise error
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise error from None
+    if number < least or (most is not None and number > most):
+        raise error
+    return number
 
 
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -176,7 +182,8 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        The values have a mask or a unit, which the array would lose, or are not an array.
+        Some values are masked, the values have a unit, which a plain array would lose, or they
+        are not an array.
     """
     mask = getattr(values, "mask", None)  # pandas has a method of this name.
     if mask is not None and not callable(mask) and np.any(mask):

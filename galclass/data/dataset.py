@@ -35,14 +35,14 @@ class Origin:
     seed : int, optional
         Seed of the simulation.
     crop : float, optional
-        Fraction of the original images that these images show, 0 to 1; images of another size
-        are cropped to it before a network trained on these galaxies classifies them.
-        None: the images show all of the original.
+        Fraction of the side of the original images that was kept, more than 0 and at most 1. A
+        network that was trained on these galaxies crops other images by the same fraction, except
+        images of its own size. None: the original images were not cropped.
 
     Raises
     ------
     DataError
-        A field has another type.
+        A field has the wrong type.
     """
 
     kind: str
@@ -83,10 +83,10 @@ class Origin:
         images : ndarray of uint8, shape (N, s, s, 3)
         labels : ndarray of int, shape (N,)
         class_names : sequence of str, optional
-            Default: the numbers of the classes, from ``"0"`` to the largest label.
+            Default: the numbers of the classes, from ``"0"`` to the largest label, at least two.
         """
         if class_names is None:
-            class_names = [str(c) for c in range(max(2, int(labels.max()) + 1))]
+            class_names = class_names_of(labels, None)
         return cls(
             kind="arrays",
             title="Galaxies given as arrays, origin not stated",
@@ -107,13 +107,28 @@ class Origin:
         Raises
         ------
         DataError
-            The record lacks a field, or a field has another type.
+            The record lacks a field, or a field has the wrong type.
         """
         try:
             names = check_class_names(record["class_names"])
             return cls(**{**record, "class_names": names})
         except (KeyError, TypeError, ParameterError) as error:
             raise DataError(f"origin {record!r}: expected a record of an origin") from error
+
+
+def class_names_of(labels: Labels, origin: Origin | None) -> tuple[str, ...]:
+    """Return the class names of an origin; without one, the numbers of the classes.
+
+    Raises
+    ------
+    ParameterError
+        `origin` is not an Origin.
+    """
+    if origin is None:
+        return tuple(str(c) for c in range(max(2, int(labels.max()) + 1)))
+    if not isinstance(origin, Origin):
+        raise ParameterError(f"origin={origin!r}, expected the one of load_data, or None")
+    return origin.class_names
 
 
 class Dataset(NamedTuple):

@@ -130,9 +130,9 @@ def load_galaxy10(path: PathLike = "galaxy10") -> Dataset:
     path : str or path-like, default "galaxy10"
         ``"galaxy10"`` (SDSS, 210 MB) or ``"decals"`` (2.7 GB), which
         :func:`galclass.data.galaxy10.locate_galaxy10` finds or downloads; or the path of an HDF5
-        file with the columns of these, ``images`` and ``ans``. The attribute ``class_names`` of a
-        file, a list of str, names its classes. A file without it is in the layout of the
-        published file with images of its size, and has the classes of that file.
+        file with the columns of these, ``images`` and ``ans``. Its attribute ``class_names``, a
+        list of str, names its classes. Without it, the file gets the classes of the published file
+        with images of the same size.
 
     Returns
     -------
@@ -164,8 +164,6 @@ def load_galaxy10(path: PathLike = "galaxy10") -> Dataset:
     >>> origin.class_names[labels[0]]
     '...'
     """
-    if path is None:
-        path = "galaxy10"
     if isinstance(path, str) and path in DATASETS:
         return read_galaxy10(locate_galaxy10(path), layout=DATASETS[path])
     return read_galaxy10(path)
@@ -174,9 +172,9 @@ def load_galaxy10(path: PathLike = "galaxy10") -> Dataset:
 def locate_galaxy10(name: str = "galaxy10") -> Path:
     """Find a published file on this machine, or download it.
 
-    The environment variable ``GALCLASS_DATA`` may name a file in its layout. Otherwise, only the
-    published file, identified by its sha256, is accepted: in ``data/`` of the working directory, in
-    astroNN's cache, or in galclass's cache, where it is downloaded to.
+    If the environment variable ``GALCLASS_DATA`` is set, the file that it names is used instead.
+    Otherwise, only the published file, identified by its sha256, is accepted: in ``data/`` of the
+    working directory, in astroNN's cache, or in galclass's cache, where it is downloaded to.
 
     Parameters
     ----------
@@ -293,7 +291,10 @@ def fetch_galaxy10(
 
 
 def _describe_error(error: BaseException) -> str:
-    """Return the innermost reason of an error of requests, on one line."""
+    """Return the innermost reason of an error on one line.
+
+    requests hides it in the first argument of an error, or in the attribute ``reason`` of that.
+    """
     while error.args:
         inner = getattr(error.args[0], "reason", error.args[0])
         if not isinstance(inner, BaseException):
@@ -309,8 +310,8 @@ def read_galaxy10(path: PathLike, *, layout: Published | None = None) -> Dataset
     ----------
     path : path-like
     layout : Published, optional
-        The published file whose classes the file has. Default: what the file itself states, see
-        :func:`load_galaxy10`.
+        The published file whose image size and classes the file must have. Default: what the
+        file itself states, see :func:`load_galaxy10`.
 
     Returns
     -------
@@ -331,31 +332,60 @@ def read_galaxy10(path: PathLike, *, layout: Published | None = None) -> Dataset
         stated_names = _read_class_names(file)
         stated_origin = _read_origin(file)
     kind = _find_published(path)
-    if kind is not None:
-        layout = DATASETS[kind]
-    elif layout is None and stated_names is None:
-        layout = _find_layout(path, images)
+    layout = _choose_layout(path, kind, layout, images, stated_names)
     if layout is None:
         class_names = check_class_names(stated_names)
-        crop = None
     else:
-        _check_layout(path, images, stated_names, layout)
         class_names = layout.class_names
-        crop = layout.crop
     labels = check_labels(answers, len(images), classes=len(class_names), name=str(path))
     if layout is not None and stated_names is None:
         _warn_of_absent_classes(path, labels, layout)
     origin = Origin.of_arrays(images, labels, class_names)
-    if kind is not None and layout is not None:
-        origin = replace(origin, kind=kind, title=layout.title, name=path.name, crop=crop)
+    if kind is not None:
+        title = DATASETS[kind].title
+        crop = DATASETS[kind].crop
+        origin = replace(origin, kind=kind, title=title, name=path.name, crop=crop)
     elif stated_origin is not None and stated_origin.simulated:
         origin = _describe_simulated(path, origin, stated_origin)
     else:
+        crop = None
         if stated_origin is not None:
             crop = stated_origin.crop
+        elif layout is not None:
+            crop = layout.crop
         title = f"Galaxies of {path.name}"
         origin = replace(origin, kind="file", title=title, name=path.name, crop=crop)
     return Dataset(images, labels, origin)
+
+
+def _choose_layout(
+    path: Path,
+    kind: str | None,
+    wanted: Published | None,
+    images: Images,
+    stated_names: tuple[str, ...] | None,
+) -> Published | None:
+    """Return the published file whose classes a file has, None if it states other classes.
+
+    Raises
+    ------
+    DataError
+        The file is another published file than the wanted one, or has another image size or other
+        class names, or nothing states its classes.
+    """
+    if kind is not None:
+        if wanted not in (None, DATASETS[kind]):
+            raise DataError(
+                f"{path} is {DATASETS[kind].title}, expected {wanted.title}; give the path of such "
+                "a file"
+            )
+        return DATASETS[kind]
+    if wanted is not None:
+        _check_layout(path, images, stated_names, wanted)
+        return wanted
+    if stated_names is not None:
+        return None
+    return _find_layout(path, images)
 
 
 def _find_published(path: Path) -> str | None:
@@ -368,7 +398,13 @@ def _find_published(path: Path) -> str | None:
 
 
 def _find_layout(path: Path, images: Images) -> Published:
-    """Return the published file with images of this size; it must be the only one."""
+    """Return the published file with images of this size.
+
+    Raises
+    ------
+    DataError
+        Not exactly one published file has images of this size.
+    """
     side = images.shape[1]
     layouts = [published for published in DATASETS.values() if published.side == side]
     if len(layouts) != 1:
@@ -408,7 +444,7 @@ def _warn_of_absent_classes(path: Path, labels: Labels, layout: Published) -> No
 
 
 def _describe_simulated(path: Path, found: Origin, stated: Origin) -> Origin:
-    """Return the origin of simulated galaxies, which may have been changed or selected."""
+    """Return the stated origin, with the name of the file if the galaxies were changed since."""
     name = stated.name
     if found.sha256 != stated.sha256:
         name = path.name
@@ -452,7 +488,7 @@ def _read_origin(file: h5py.File) -> Origin | None:
 
 @contextlib.contextmanager
 def open_galaxy10(path: PathLike, *columns: str) -> Iterator[h5py.File]:
-    """Open an HDF5 file and check the named columns, as far as its header tells.
+    """Open an HDF5 file and check the named columns, without reading their data.
 
     Raises
     ------
@@ -481,8 +517,11 @@ def _check_column(name: str, file: h5py.File, column: str) -> None:
         square = data.ndim == 4 and data.shape[1] == data.shape[2] and data.shape[3] == 3
         if data.dtype != np.uint8 or not square:
             raise DataError(
-                f"{name}: {data.dtype} {data.shape}, expected uint8 images of shape (N, 69, 69, 3)"
+                f"{name}: {data.dtype} {data.shape}, expected uint8 images of shape (N, s, s, 3)"
             )
-    # One byte of deflate expands to 1,032 at most (https://zlib.net/zlib_tech.html).
+    # One byte of deflate expands to at most 1,032 (https://zlib.net/zlib_tech.html): if the ratio
+    # is larger, with some margin, data are missing.
     if data.nbytes > 1100 * data.id.get_storage_size():
-        raise DataError(f"{name} is cut off: it promises {len(data):,} galaxies; copy it again")
+        raise DataError(
+            f"{name} is cut off: its header announces {len(data):,} galaxies; copy it again"
+        )

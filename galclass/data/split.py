@@ -28,13 +28,13 @@ def split(labels: Labels, protocol: str = "stratified", *, random_state: int = 4
     labels : array of int, shape (N,)
         Classes, from 0.
     protocol : {"stratified", "published"} or str
-        ``"stratified"``: 70/15/15, with equal class fractions, as in the most accurate public
-        work on Galaxy10: ``train_test_split(test_size=.15, stratify=..., random_state=42)``, then
-        ``.1765`` of the rest for validation. ``"published"``: 80/20 as in the published notebook,
-        then 20 % of the training set for validation, not stratified (13,942 / 3,486 / 4,357 of
-        the 21,785); seeded here, which the notebook was not. ``"fold-2-of-5"``: the test set of
-        ``"stratified"``; the second of five stratified folds of the other galaxies for validation
-        and the rest for training (Kohavi 1995, IJCAI 14, 1137).
+        - ``"stratified"``: 15 % for the test set, then 17.65 % of the rest for validation, with
+          equal class fractions (70/15/15), as in the most accurate public work on Galaxy10.
+        - ``"published"``: 20 % for the test set, then 20 % of the rest for validation, not
+          stratified, as in the published notebook (13,942 / 3,486 / 4,357 of the 21,785). Here it
+          is seeded.
+        - ``"fold-K-of-N"``, such as ``"fold-2-of-5"``: the test set of ``"stratified"``; fold K of
+          N stratified folds of the rest for validation (Kohavi 1995, IJCAI 14, 1137).
     random_state : int, default 42
         Seed of the split. The seed of the training is another one, so that runs with several
         seeds share their test set.
@@ -68,9 +68,8 @@ def split(labels: Labels, protocol: str = "stratified", *, random_state: int = 4
     labels = check_labels(labels)
     random_state = check_integer(random_state, "random_state", 0, 2**32 - 1)
     fold, folds = _parse_protocol(protocol)
-    rare = np.bincount(labels)[labels] < 3
-    if protocol == "published":
-        rare = np.zeros(len(labels), bool)
+    is_stratified = protocol != "published"
+    rare = (np.bincount(labels)[labels] < 3) & is_stratified
     if rare.any():
         warnings.warn(
             f"classes {np.unique(labels[rare]).tolist()} have fewer than 3 galaxies each, which "
@@ -79,13 +78,13 @@ def split(labels: Labels, protocol: str = "stratified", *, random_state: int = 4
         )
     galaxies = np.flatnonzero(~rare)
     try:
-        if protocol == "published":
-            rest, test = _halve(galaxies, None, 0.2, random_state)
-            train, validation = _halve(rest, None, 0.2, random_state)
+        if not is_stratified:
+            rest, test = _split_in_two(galaxies, None, 0.2, random_state)
+            train, validation = _split_in_two(rest, None, 0.2, random_state)
         else:
-            rest, test = _halve(galaxies, labels, 0.15, random_state)
+            rest, test = _split_in_two(galaxies, labels, 0.15, random_state)
             if fold is None:
-                train, validation = _halve(rest, labels, 0.1765, random_state)
+                train, validation = _split_in_two(rest, labels, 0.1765, random_state)
             else:
                 train, validation = _take_fold(rest, labels, fold, folds, random_state)
     except ValueError as error:
@@ -103,12 +102,12 @@ def _parse_protocol(protocol: str) -> tuple[int | None, int]:
         if 1 <= fold <= folds and folds >= 2:
             return fold, folds
     raise ParameterError(
-        f"unknown split {protocol!r}, expected 'stratified', 'published' or 'fold-1-of-5', any "
-        "fold of 2 or more"
+        f"unknown split {protocol!r}, expected 'stratified', 'published' or a fold such as "
+        "'fold-1-of-5', of 2 folds or more"
     )
 
 
-def _halve(
+def _split_in_two(
     galaxies: NDArray[np.int64], labels: Labels | None, size: float, random_state: int
 ) -> list[NDArray[np.int64]]:
     """Split indices in two, with equal class fractions if labels are given."""
@@ -132,7 +131,10 @@ def _take_fold(
 
 
 def split_record(labels: Labels, protocol: str) -> tuple[Split, dict[str, Any]]:
-    """Return a split and its record for the manifest: protocol, sizes and a hash of the indices."""
+    """Return a split and its record for the manifest: protocol, sizes and a hash.
+
+    The hash is of the indices and the labels.
+    """
     parts = split(labels, protocol)
     indices = [part.astype("<i8") for part in parts]
     record = {

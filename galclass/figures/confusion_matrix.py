@@ -31,7 +31,7 @@ def plot_confusion_matrix(
         An evaluated run, or counts with rows predicted and columns true. scikit-learn's matrix is
         the transpose of this.
     origin : Origin, optional
-        Written below the figure. Default: the origin of the run.
+        Written below the figure of counts; a run has an origin of its own.
     class_names : sequence of str, shape (K,), optional
         Default: those of the run or of `origin`; without them, classes are numbers.
     ax : matplotlib.axes.Axes, optional
@@ -99,7 +99,7 @@ def _plot_cells(ax: Axes, matrix: NDArray[np.integer[Any]]) -> None:
     ax.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for row, column in np.argwhere(matrix):
         value = percent[row, column]
-        digits = 1 if value < 0.95 else 0
+        digits = 1 if value < 0.95 else 0  # so that no count is shown as 0
         ax.text(
             column,
             row,

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..data.arrays import Images, Labels, check_images, check_labels
-from ..data.dataset import Origin
+from ..data.dataset import Origin, class_names_of
 from ..labels import class_label
 from .style import add_origin, house_style, plot_images
 
@@ -24,8 +24,8 @@ def plot_examples(
         The first galaxy of each class is plotted.
     labels : array of int, shape (N,)
     origin : Origin, optional
-        Where the galaxies came from, as :func:`galclass.load_data` returns it: the names of the
-        classes, and the text below the figure. Default: classes are numbers.
+        The origin that :func:`galclass.load_data` returns. It gives the names of the classes and
+        the text below the figure. Default: classes are numbers.
     fig : matplotlib.figure.Figure, optional
         Where to plot. Default: a new figure.
 
@@ -36,7 +36,9 @@ def plot_examples(
     Raises
     ------
     DataError
-        Images or labels are in another form, or there is not one label per image.
+        The images or the labels are not valid, or there is not one label per image.
+    ParameterError
+        `origin` is not an Origin.
 
     Examples
     --------
@@ -46,11 +48,8 @@ def plot_examples(
     """
     images = check_images(images)
     labels = check_labels(labels, len(images))
-    if isinstance(origin, Origin):
-        names = origin.class_names
-        check_labels(labels, classes=len(names))
-    else:
-        names = Origin.of_arrays(images, labels).class_names
+    names = class_names_of(labels, origin)
+    check_labels(labels, classes=len(names))
     examples = []
     for c in range(len(names)):
         of_class = np.flatnonzero(labels == c)

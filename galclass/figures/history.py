@@ -36,7 +36,7 @@ def plot_history(
         Keras's ``History.history``; ``epoch`` is optional. Of several runs, only the validation is
         plotted.
     origin : Origin, optional
-        Written below the figure. Default: the origin of the runs.
+        Written below the figure of histories; runs have an origin of their own.
     fig : matplotlib.figure.Figure, optional
         Where to plot. Default: a new figure.
 
@@ -107,7 +107,7 @@ def _plot_one(ax: Axes, history: Columns, key: str) -> None:
     _plot_curve(ax, history, key, "-", ORANGE, "training")
     _plot_curve(ax, history, f"val_{key}", "--", BLUE, "validation")
     _mark_best(ax, history, f"val_{key}", BLUE)
-    ax.set_title(f"Validation {key}\n{_describe_best(history, key)}")
+    ax.set_title(f"Validation {key}\n{_describe_best(history, f'val_{key}')}")
 
 
 def _plot_several(ax: Axes, histories: list[Columns], names: list[str], key: str) -> None:
@@ -115,7 +115,7 @@ def _plot_several(ax: Axes, histories: list[Columns], names: list[str], key: str
     for number, (history, name) in enumerate(zip(histories, names, strict=True)):
         line_style = LINE_STYLES[number % len(LINE_STYLES)]
         color = COLORS[number % len(COLORS)]
-        label = f"{name}: {_describe_best(history, 'accuracy')}"
+        label = f"{name}: {_describe_best(history, 'val_accuracy')}"
         _plot_curve(ax, history, f"val_{key}", line_style, color, label)
         _mark_best(ax, history, f"val_{key}", color)
     ax.set_title(f"Validation {key}")
@@ -147,8 +147,8 @@ def _in_units(history: Columns, key: str) -> NDArray[np.float64]:
 def _describe_best(history: Columns, key: str) -> str:
     """Return the value of the best epoch and its number in words."""
     best = best_epoch(history) - 1
-    value = history[f"val_{key}"][best]
-    text = f"{100 * value:.1f} %" if key == "accuracy" else f"{value:.3f}"
+    value = _in_units(history, key)[best]
+    text = f"{value:.1f} %" if "accuracy" in key else f"{value:.3f}"
     return f"{text} at epoch {history['epoch'][best]:.0f}"
 
 
@@ -183,7 +183,10 @@ def _columns(run: Run | History) -> Columns:
 
 
 def _common_origin(runs: Sequence[Run]) -> Origin | None:
-    """Return the origin of runs on the same galaxies with the same split, or with folds of one."""
+    """Return the origin of runs that can be compared.
+
+    They have the same galaxies, and the same split or folds, which share their test set.
+    """
     if not runs:
         return None
     first = runs[0]

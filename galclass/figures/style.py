@@ -5,6 +5,7 @@ and markers differ as well, so that curves can be told apart in grey. Classes ar
 in data and from 1 in figures, as published.
 """
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -134,7 +135,8 @@ def make_figure(aspect: float, lines: float = 0, *, on: Figure | Axes | None = N
     if isinstance(on, Figure):
         return on
     layout = current_layout()
-    height = layout.width * aspect + lines * layout.font_size / 60
+    line_height = 1.2 * layout.font_size / 72  # inches
+    height = layout.width * aspect + lines * line_height
     fig = plt.figure(figsize=(layout.width, height), layout="constrained")
     fig.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     if fig.canvas.required_interactive_framework is None:
@@ -193,10 +195,11 @@ def plot_images(
         One axes per image, in their order.
     """
     layout = current_layout()
-    columns = min(columns, max(3, len(images)))
+    columns = min(columns, max(3, len(images)))  # at least three, so that one image is not huge
+    # A letter is about 0.46 of the font size wide.
     letters = int(layout.width / columns * 72 / (0.46 * layout.font_size))
     titles = [_wrap(title, letters) for title in titles]
-    rows = max(1, -(-len(images) // columns))
+    rows = max(1, math.ceil(len(images) / columns))
     title_lines = max((1 + title.count("\n") for title in titles), default=0)
     fig = make_figure(rows * (1 + below) / columns, rows * (0.3 + title_lines), on=on)
     axes = list(fig.subplots(rows, columns, squeeze=False).flat)

@@ -87,6 +87,7 @@ def build_cnn(
     policy = choose_precision(precision)
     if policy != "float32":
         policy = f"mixed_{policy}"
+    # More seeds than layers; the layers take them in their order.
     seeds = iter(np.random.SeedSequence(seed).generate_state(64).tolist())
 
     def kernel_settings(penalty: float) -> dict[str, Any]:
@@ -95,7 +96,8 @@ def build_cnn(
             "kernel_regularizer": keras.regularizers.L2(penalty) if penalty else None,
         }
 
-    # Set here, so that the user's settings of Keras do not change the network.
+    # Stated, so that the user's settings of Keras do not change the network. Other layers do not
+    # have a data format.
     settings = {"dtype": policy, "data_format": "channels_last"}
     layers = [
         keras.Input(input_shape, dtype="uint8", name="images"),
@@ -148,7 +150,7 @@ def _check_sizes(
         )
     side = min(input_shape[:2])
     for block in filters:
-        side = (side - 2 * len(block)) // 2
+        side = (side - 2 * len(block)) // 2  # A convolution takes 2 pixels; pooling halves.
     if side < 1:
         raise ParameterError(
             f"images of {input_shape[:2]} pixels are too small for filters={filters}; give "

@@ -14,8 +14,9 @@ def check_symmetric(symmetric: Any) -> Symmetric:
     Raises
     ------
     ParameterError
-        Another value.
+        The value is not one of these.
     """
+    # As keys, so that NumPy's booleans count as well.
     options: dict[Any, Symmetric] = {False: False, True: True, "unsure": "unsure"}
     try:
         return options[symmetric]

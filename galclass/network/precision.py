@@ -62,7 +62,8 @@ def describe_device() -> str:
 def count_threads() -> int:
     """Return the number of threads of one operation.
 
-    TensorFlow's setting, or else the number of CPUs that this process may use.
+    TensorFlow's setting; without it, the variable ``TF_NUM_INTRAOP_THREADS``; without both, the
+    number of CPUs that this process may use.
     """
     chosen = tf.config.threading.get_intra_op_parallelism_threads()
     if chosen:
@@ -105,7 +106,7 @@ def _choose() -> tuple[Precision, str]:
         if major == 7:
             return "float16", reason
         return "float32", reason
-    # Measured, because the flags of a processor do not tell if oneDNN is on and may use them.
+    # Measured, because the flags of a CPU do not show if TensorFlow's oneDNN uses bfloat16.
     half = _time_convolution("bfloat16")
     full = _time_convolution("float32")
     reason = (
@@ -135,6 +136,7 @@ def _time_convolution(dtype: str) -> float:
         return [maps, *tape.gradient(maps, [images, kernel])]
 
     try:
+        # numpy() waits for the result.
         return min(timeit.repeat(lambda: convolve()[-1].numpy(), number=1, repeat=5))
     except tf.errors.OpError:
         return math.inf

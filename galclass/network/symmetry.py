@@ -24,7 +24,7 @@ def apply_symmetry(images: NDArray[Any], element: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray, shape and dtype of `images`
-        A new array; a view of `images` if `element` is one number.
+        A view of `images` if `element` is a single number, otherwise a new array.
     """
     elements = np.asarray(element)
     if elements.ndim == 0:
@@ -36,9 +36,9 @@ def apply_symmetry(images: NDArray[Any], element: ArrayLike) -> NDArray[Any]:
             images = images[:, :, ::-1]
         return images
     transformed = np.empty_like(images)
-    for one in range(8):
-        chosen = np.flatnonzero(elements == one)
-        transformed[chosen] = apply_symmetry(images[chosen], one)
+    for number in range(8):
+        chosen = np.flatnonzero(elements == number)
+        transformed[chosen] = apply_symmetry(images[chosen], number)
     return transformed
 
 
@@ -57,7 +57,7 @@ def hash_images(images: Images) -> NDArray[np.uint64]:
     digests = []
     for image in images:
         contents = [apply_symmetry(image[None], element).tobytes() for element in range(8)]
-        digests.append(min(hashlib.blake2b(one, digest_size=8).digest() for one in contents))
+        digests.append(min(hashlib.blake2b(x, digest_size=8).digest() for x in contents))
     return np.frombuffer(b"".join(digests), "<u8")
 
 

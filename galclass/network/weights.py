@@ -62,9 +62,10 @@ def read_weights(path: Path, shapes: Shapes) -> Weights:
     Raises
     ------
     DataError
-        The file lacks an array, or has an array of another shape, or of another file.
+        An array is missing, has the wrong shape or type, or is stored in another file.
     """
-    limit = 2 * 4 * sum(int(np.prod(shape)) for shape in shapes.values()) + (1 << 20)
+    expected_size = 4 * sum(int(np.prod(shape)) for shape in shapes.values())  # bytes of float32
+    limit = 2 * expected_size + 2**20  # with room for the structure of HDF5
     with zipfile.ZipFile(path) as archive:
         size = archive.getinfo(WEIGHTS_MEMBER).file_size
         if size > limit:
@@ -91,7 +92,7 @@ def read_weights(path: Path, shapes: Shapes) -> Weights:
 def _layer_groups(file: h5py.File) -> dict[str, h5py.Group]:
     """Return the group of variables of each layer, by the name of the layer.
 
-    Keras names the groups by the class of the layer, and keeps its name as an attribute.
+    Keras names a group after the class of the layer; the attribute ``name`` is the layer's own.
     """
     groups = {}
     layers = _get_own(file, "layers")

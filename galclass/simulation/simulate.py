@@ -55,7 +55,7 @@ RELATIVE_SEEING = (0.96, 1.0, 1.055)
 # Extinction in i, r and g relative to r (Cardelli, Clayton & Mathis 1989, ApJ 345, 245).
 RELATIVE_EXTINCTION = np.array([0.77, 1.0, 1.4])
 THICKNESS_SQUARED = 0.04  # of a disk: (height / diameter)^2, for a ratio of 0.2 (Hubble 1926)
-TRUNCATION = 2.7  # scale lengths; most disks end near three (Pohlen & Trujillo 2006)
+TRUNCATION = 2.7  # scale lengths; a little less than the usual 3 (Pohlen & Trujillo 2006)
 VOLUNTEERS = 44  # median number of votes per galaxy (Willett et al. 2013)
 AGREEMENT = 0.55  # share of the votes that the class of a galaxy in Galaxy10 exceeds
 
@@ -170,7 +170,7 @@ class Observation(NamedTuple):
 
     bands: Array  # i, r and g, shape (3, n, n), nanomaggies per SDSS pixel
     field: float  # side of the central square that Galaxy10 shows, in pixels of the bands
-    relative_noise: float  # noise of the sky relative to SDSS's average
+    relative_noise: float  # noise of the sky relative to SKY_NOISE
 
 
 def simulate_galaxy10(
@@ -212,8 +212,9 @@ def simulate_galaxy10(
         - ``kind``: "elliptical", "lenticular", "spiral" or "edge-on";
         - ``petrosian_r90`` and ``seeing`` (FWHM): arcsec;
         - ``magnitude_r``, ``g_r``, ``r_i``: of all the light of the galaxy, before dust;
-        - ``surface_brightness``: magnitudes per square arcsec in r, of half the light in an ellipse
-          with the semi-major axis ``scale`` and the axis ratio (at least 0.25);
+        - ``surface_brightness``: half the light in r, divided by the area of an ellipse with the
+          semi-major axis ``scale`` and the axis ratio (at least 0.25); magnitudes per square
+          arcsec;
         - ``scale``: half-light radius of an elliptical, scale length of a disk, in R90;
         - ``bulge_to_total``, ``sersic_index`` (of the bulge or elliptical), ``boxiness`` (0 is an
           ellipse), ``bar_to_total``, ``ring_to_total``;
@@ -343,12 +344,12 @@ def _draw_smooth(rng: Generator, galaxy: Galaxy, label: int) -> None:
     galaxy.boxiness = rng.normal(0, 0.1)
     if form < 0.5:
         galaxy.sersic_index = np.clip(rng.normal(4.2, 1.2), 0.8, 6)
-        if label == CIGAR:  # The profile is closer to a disk's.
+        if label == CIGAR:  # Drawn again: the profile is closer to a disk's.
             galaxy.sersic_index = rng.uniform(0.8, 2.5)
     elif form < 0.85 and label != CIGAR:
         galaxy.kind = "lenticular"
         galaxy.bulge_to_total = rng.beta(3, 4)
-        # The inverse of the axis ratio of a spiral.
+        # The inclination that gives this axis ratio; _draw_spiral has the inverse.
         square = max(0, galaxy.axis_ratio**2 - THICKNESS_SQUARED) / (1 - THICKNESS_SQUARED)
         galaxy.inclination = np.degrees(np.arccos(np.sqrt(square)))
         galaxy.sersic_index = rng.uniform(2, 5)
@@ -402,11 +403,12 @@ def _vote(rng: Generator, galaxy: Galaxy) -> NDArray[np.int64]:
     """Draw the volunteers' votes: one number per class and, last, the votes for no class.
 
     The volunteers follow the decision tree of Galaxy Zoo 2 (Willett et al. 2013, figure 1). Noise
-    hides structure, and seeing blurs everything except bars and rings. All volunteers may see a
-    galaxy as a little more or less featured, spiral, open or bulged than it is.
+    hides structure. In this model, seeing blurs the arms and the outline, but not bars and rings.
+    All volunteers may see a galaxy as a little more or less featured, spiral, open or bulged than
+    it is.
     """
     resolution = galaxy.petrosian_r90 / galaxy.seeing
-    # The standard deviation of a Gaussian is 0.43 of its FWHM.
+    # Standard deviation of the seeing in units of `scale`: 0.43 of its FWHM, as of a Gaussian's.
     blur = 0.43 / (resolution * galaxy.scale)
     axis_ratio = np.sqrt((galaxy.axis_ratio**2 + blur**2) / (1 + blur**2))
     visibility = 1 - np.exp(-resolution * galaxy.signal_to_noise / 60)
@@ -446,7 +448,7 @@ def _vote(rng: Generator, galaxy: Galaxy) -> NDArray[np.int64]:
             face_on_disk * spiral * tight,
             face_on_disk * spiral * (1 - tight) * (1 - loose),
             face_on_disk * spiral * loose,
-            0.03,
+            0.03,  # no class
         ]
     )
     return rng.multinomial(1 + rng.poisson(VOLUNTEERS), chances / chances.sum())
@@ -458,22 +460,24 @@ def _visible_arms(galaxy: Galaxy, visibility: float, blur: float) -> float:
         return 0.0
     # Windings closer than the seeing or the pixels of the image run into each other.
     wave_number = galaxy.arm_number / (1.5 * np.sin(np.radians(galaxy.pitch_angle)))
-    smear = wave_number * np.hypot(blur, 0.03 / galaxy.scale)
+    half_pixel = 0.03  # R90
+    smear = wave_number * np.hypot(blur, half_pixel / galaxy.scale)
     return galaxy.arm_contrast * visibility * np.exp(-(smear**2) / 2)
 
 
 def _observe(rng: Generator, galaxy: Galaxy) -> Observation:
     """Observe a galaxy and its surroundings as SDSS does."""
-    # SDSS serves large fields from binned copies of its frames.
+    # Binned such that the field has about 128 pixels: SDSS serves large fields from binned frames.
     binning = max(1, round(FIELD * galaxy.petrosian_r90 / SDSS_PIXEL / 128))
     pixel = binning * SDSS_PIXEL
     field = FIELD * galaxy.petrosian_r90 / pixel
-    side = next_fast_len(int(np.ceil(field)) + 6, real=True)
+    margin = 6  # pixels
+    side = next_fast_len(int(np.ceil(field)) + margin, real=True)
     axis = (np.arange(side) - side // 2) * pixel / galaxy.petrosian_r90
     bands = _light(rng, galaxy, axis, pixel / galaxy.petrosian_r90)
     _add_stars(rng, bands, pixel)
     _add_small_galaxies(rng, bands, pixel)
-    bands = _blur(rng, bands, galaxy.seeing / pixel) / binning**2
+    bands = _blur(rng, bands, galaxy.seeing / pixel) / binning**2  # nanomaggies per SDSS pixel
     relative_noise = _add_sky(rng, bands, binning)
     return Observation(bands, field, relative_noise)
 
@@ -644,7 +648,8 @@ def _arms(
     -------
     arms, between : ndarray of float, shape (n, n)
     """
-    # Real arms are not exactly logarithmic, and not all alike.
+    # Real arms are not exactly logarithmic, and not all alike. The orientation is random, and
+    # serves as the phase of the waves.
     wobble = 0.5 * np.sin(theta + orientation) + 0.4 * np.sin(2 * r + 2 * orientation)
     winding = theta - np.log(r) / np.tan(np.radians(galaxy.pitch_angle))
     phase = galaxy.arm_number * (winding - sense * orientation) + wobble
@@ -736,7 +741,7 @@ def _blur(rng: Generator, bands: Array, seeing: float) -> Array:
 
 
 def _add_sky(rng: Generator, bands: Array, binning: int) -> float:
-    """Add noise and a residual sky level; return the noise relative to SDSS's average."""
+    """Add noise and a residual sky level; return the noise relative to SKY_NOISE."""
     relative_noise = np.exp(0.1 + 0.22 * rng.normal())
     noise = SKY_NOISE / binning * relative_noise
     level = np.array([0.004, 0.004, 0.001]) * rng.exponential()

@@ -7,22 +7,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Red, green and blue per nanomaggy of i, r and g in an SDSS pixel, and the non-linearity of the
-# stretch. Fitted: with them, the sky level, the noise and the colours of simulated galaxies are
-# equal to Galaxy10's.
-SCALES = np.array([1.36, 1.57, 2.45])
-NONLINEARITY = 2.25
+# Fitted such that the sky level, the noise and the colours of simulated galaxies equal Galaxy10's.
+SCALES = np.array([1.36, 1.57, 2.45])  # from i, r and g (nanomaggies) to red, green and blue
+NONLINEARITY = 2.25  # in asinh(2.25 I)
 JPEG_QUALITY = 85
 
 
 def sdss_image(bands: NDArray[Any]) -> Image.Image:
     """Make a colour image from three bands, and compress it as a JPEG file like SDSS.
 
-    The compression smooths the noise, as it did in Galaxy10. The standard deviations of red, green
-    and blue in the corners of 300 simulated galaxies, 30 per class, at Galaxy10's 69 pixels are
-    5.7, 4.9 and 3.7 levels without a JPEG file, and 3.5, 3.3 and 3.0 if the image is compressed
-    with quality 85 before it is resized; in Galaxy10 they are 3.8, 3.5 and 3.1. The sky level and
-    the mean colour change by less than one level.
+    The compression smooths the noise, as it did in Galaxy10. The standard deviations in the corners
+    of 300 simulated galaxies, 30 per class, at Galaxy10's 69 pixels:
+
+    ==================================  ===  =====  ====
+    .                                   red  green  blue
+    ==================================  ===  =====  ====
+    without JPEG                        5.7  4.9    3.7
+    JPEG of quality 85 before resizing  3.5  3.3    3.0
+    Galaxy10                            3.8  3.5    3.1
+    ==================================  ===  =====  ====
+
+    The sky level and the mean colour change by less than one level.
 
     Parameters
     ----------
@@ -56,7 +61,7 @@ def sdss_rgb(bands: NDArray[Any]) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of uint8, shape (rows, columns, 3)
-        Red, green and blue from i, r and g; the rows are in the order of the bands.
+        Red, green and blue from i, r and g; rows are not flipped.
     """
     rgb = np.maximum(bands, 0) * SCALES[:, None, None]
     intensity = np.maximum(rgb.sum(axis=0), 1e-9)

@@ -55,6 +55,7 @@ class Muon(keras.optimizers.AdamW):
         momentum = self._momentums[index]
         momentum.assign(MOMENTUM * momentum + gradient)
         matrix = tf.reshape(gradient + MOMENTUM * momentum, (-1, variable.shape[-1]))
+        # The entries of an orthogonal matrix have a root mean square of 1 / sqrt(max(shape)).
         size = UPDATE_SIZE * math.sqrt(max(matrix.shape))
         update = size * orthogonalize(matrix)
         variable.assign_sub(learning_rate * tf.reshape(update, variable.shape))
@@ -64,10 +65,10 @@ def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
     """Approximate the nearest matrix with orthonormal rows or columns.
 
     The singular values of the result are 0.7 to 1.2. This is the quintic Newton-Schulz iteration
-    of Jordan et al. 2024, X <- X (a + b X'X + c (X'X)^2). All its factors are polynomials of the
-    first X'X, so that small square matrices are multiplied with each other, and X only once. It is
-    computed in float32 for every precision of the network: rounded to bfloat16, X'X is not
-    positive definite, and the iteration diverges.
+    of Jordan et al. 2024, X <- X (a + b X'X + c (X'X)^2). Each step multiplies X by a polynomial in
+    the first X'X. These small square matrices are multiplied together, and their product is
+    applied to X once. It is computed in float32 for every precision of the network: rounded to
+    bfloat16, X'X is not positive definite, and the iteration diverges.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
     for _ in range(ITERATIONS):
         factor = a * identity + b * gram + c * (gram @ gram)
         product = product @ factor
-        gram = gram @ factor @ factor
+        gram = gram @ factor @ factor  # X'X of the next step; all these matrices commute.
     if wide:
         return product @ x
     return x @ product

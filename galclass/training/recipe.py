@@ -46,7 +46,8 @@ class Recipe:
         ``"cosine"`` decreases to zero at the last epoch (Loshchilov & Hutter 2017, arXiv
         1608.03983).
     warmup_epochs : float, default 0
-        Epochs of linear increase of the learning rate from zero; at most half of the training.
+        Epochs of linear increase of the learning rate from zero, at most half of the training;
+        only with the schedule ``"cosine"``.
     l2 : float, default 0
         L2 penalty on every kernel except the output's.
     weight_decay : float, default 0
@@ -56,9 +57,10 @@ class Recipe:
     label_smoothing : float, default 0
         Weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv 1512.00567).
     averaging : float, default 0
-        Fraction of the training that the moving average of the weights covers; 0 for no average.
-        The average is what is validated and kept. At step t its decay is
-        (1 + t) / (1 + t + 1 / averaging): polynomial decay, Shamir & Zhang 2013, arXiv 1212.1824.
+        Fraction of the training that the moving average of the weights reaches back over; 0 for
+        no averaging. The average is validated and kept, instead of the weights themselves. Its
+        decay at step t is (1 + t) / (1 + t + 1 / averaging) (polynomial decay, Shamir & Zhang
+        2013, arXiv 1212.1824).
     keep : {"best", "last"}
         Which weights a run keeps: those of the epoch with the best validation accuracy, or those
         of the last epoch.
@@ -71,7 +73,7 @@ class Recipe:
     Raises
     ------
     ParameterError
-        A value has another type or is out of range, or a name is unknown.
+        A value has the wrong type or is out of range, or a name is unknown.
 
     Examples
     --------
@@ -117,7 +119,7 @@ class Recipe:
             self._set(name, self._check_number(name, limit))
 
     def _set(self, name: str, value: Any) -> None:
-        """Store a number of NumPy as a number of Python, which JSON can hold."""
+        """Set a field of this frozen dataclass to the checked value, which JSON can hold."""
         object.__setattr__(self, name, value)
 
     def _check_number(self, name: str, limit: float) -> float:
@@ -130,7 +132,7 @@ class Recipe:
         return float(value)
 
 
-PUBLISHED = Recipe(epochs=200, l2=0.001, keep="last")  # to the letter of the published notebook
+PUBLISHED = Recipe(epochs=200, l2=0.001, keep="last")  # exactly as in the published notebook
 DEFAULT = Recipe(
     epochs=30,
     batch_size=128,
@@ -147,7 +149,7 @@ DEFAULT = Recipe(
 )
 # For a few hundred labels: many steps of small batches (docs/own-data.md).
 FEW = replace(DEFAULT, epochs=40, batch_size=32, label_smoothing=0.05)
-# For a first look: about 10,000 images in all, in small batches, with a high learning rate.
+# For a first look, on one to two thousand galaxies: few epochs, small batches, a high rate.
 QUICK = replace(
     DEFAULT,
     epochs=7,

@@ -54,7 +54,7 @@ class Session:
     kept : list of ndarray
         The weights to keep.
     kept_epoch : int
-        The epoch that they are of.
+        The epoch whose weights are in `kept`.
     """
 
     def __init__(
@@ -90,13 +90,14 @@ class Session:
         if recipe.averaging:
             self.variables += self.averaged.trainable_variables
         self.totals = tf.Variable(tf.zeros(2))  # sums of loss and correct images over an epoch
-        # Each session compiles a function of its own: TensorFlow would retrace a shared one.
+        # Compiled for each session: TensorFlow would trace a shared function again, and warn.
         self.step = tf.function(partial(self._step), jit_compile=False, reduce_retracing=True)
 
     def start(self, weights: Weights) -> None:
         """Load the weights whose name and shape match."""
         set_weights(self.model, weights)
-        set_weights(self.averaged, weights)
+        if self.averaged is not self.model:
+            set_weights(self.averaged, weights)
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         """Update the weights with one batch."""
@@ -166,7 +167,8 @@ class Session:
     def _seed_dropout(self, rng: np.random.Generator) -> None:
         for layer in self.model.layers:
             if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
-                layer.seed_generator.state.assign([rng.integers(2**31), 0])
+                seed = rng.integers(2**31)
+                layer.seed_generator.state.assign([seed, 0])  # seed and counter
 
     def make_batch(
         self, indices: NDArray[np.int64], rng: np.random.Generator
@@ -189,7 +191,7 @@ class Session:
         return float(cross_entropy) + float(penalty), float(correct.mean())
 
     def save(self, run: Run) -> None:
-        """Write the checkpoint, then the files that can be made from it."""
+        """Write the checkpoint first: it has what the weights and the history are made of."""
         arrays: dict[str, Any] = {}
         for index, variable in enumerate(self.variables):
             arrays[f"variable_{index}"] = variable.numpy()
@@ -247,12 +249,13 @@ class Session:
         epoch = len(self.rows)
         row = self.rows[-1]
         seconds_per_epoch = self.seconds / epoch
+        training_seconds = (self.seconds - self.validation_seconds) / epoch
         mark = "*" if best_epoch(self.rows) == epoch else " "
         print(
             f"epoch {epoch:3d}/{epochs}  "
             f"loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  "
             f"validation {row['val_loss']:.3f}  {row['val_accuracy']:.3f} {mark}  "
-            f"{len(self.parts.train) / seconds_per_epoch:.0f} images/s  "
+            f"{len(self.parts.train) / training_seconds:.0f} images/s  "
             f"{(epochs - epoch) * seconds_per_epoch / 60:.1f} min left",
             flush=True,
         )
@@ -271,7 +274,7 @@ def build_optimizer(
     Raises
     ------
     ParameterError
-        The recipe names an optimizer or a schedule that is not implemented.
+        An optimizer or schedule that recipes may name is not implemented here.
     """
     steps = recipe.epochs * steps_per_epoch
     rate: Any = recipe.learning_rate
@@ -284,7 +287,9 @@ def build_optimizer(
             warmup_steps=warmup,
         )
     elif recipe.schedule != "constant":
-        raise ParameterError(f"schedule={recipe.schedule!r} is not implemented, expected 'cosine'")
+        raise ParameterError(
+            f"schedule={recipe.schedule!r} is not implemented, expected 'constant' or 'cosine'"
+        )
     if recipe.optimizer == "muon":
         optimizer = Muon(rate, exclude="classes", weight_decay=recipe.weight_decay)
     elif recipe.optimizer == "adam" and recipe.weight_decay:
@@ -292,7 +297,9 @@ def build_optimizer(
     elif recipe.optimizer == "adam":
         optimizer = keras.optimizers.Adam(rate)
     else:
-        raise ParameterError(f"optimizer={recipe.optimizer!r} is not implemented, expected 'adam'")
+        raise ParameterError(
+            f"optimizer={recipe.optimizer!r} is not implemented, expected 'adam' or 'muon'"
+        )
     if recipe.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias"])
     if precision == "float16":

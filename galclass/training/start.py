@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,8 @@ class Start(NamedTuple):
     weights : dict of ndarray
         By name; empty for random weights.
     seen : ndarray of uint64
-        Hashes of all images that the network will have been trained and validated on.
+        Hashes of the training and validation images of this run and of the runs that it starts
+        from.
     record : dict or None
         The entry of the manifest.
     """
@@ -70,8 +71,8 @@ def seen_by(run: Run | PathLike, images: ArrayLike) -> NDArray[np.bool_]:
     return np.isin(hash_images(images), run.seen)
 
 
-def is_independent(run: Run, origin: Origin) -> bool | None:
-    """Tell if galaxies that a run has not seen by their hashes are other galaxies.
+def is_independent(run: Run, origin: Origin) -> Literal[True] | None:
+    """Tell if image hashes are enough to show that a run has not seen galaxies.
 
     Parameters
     ----------
@@ -81,10 +82,10 @@ def is_independent(run: Run, origin: Origin) -> bool | None:
 
     Returns
     -------
-    bool or None
-        True if the recorded origins show it: one of the two is simulated, or both are the same
-        file, so that the hashes are of the same pixels. None if it is not known: real galaxies
-        of another file may be the same ones in other pixels.
+    True or None
+        True if this holds for every data set that the run, or a run that it started from, was
+        trained on: one of the two data sets is simulated, or both are the same. None if it is not
+        known: another file of real galaxies may show the same galaxies in other pixels.
     """
     for trained_on in _origins(run.manifest):
         one_is_simulated = trained_on.simulated or origin.simulated
@@ -94,11 +95,18 @@ def is_independent(run: Run, origin: Origin) -> bool | None:
 
 
 def _origins(manifest: dict[str, Any]) -> Iterator[Origin]:
-    """Return the origins of a run and of the runs that it started from."""
+    """Yield the origins of a run and of the runs that it started from."""
     record: dict[str, Any] | None = manifest
     while record is not None:
         yield Origin.from_record(record["origin"])
         record = record["start"]
+
+
+def open_start(start: Run | PathLike) -> Run:
+    """Return the run to start from, which is given as such, by its path or by a name."""
+    if isinstance(start, str) and start in STARTS:
+        return load_pretrained(STARTS[start])
+    return as_run(start)
 
 
 def read_start(start: Run | PathLike | None, dataset: Dataset, parts: Split) -> Start:
@@ -118,17 +126,14 @@ def read_start(start: Run | PathLike | None, dataset: Dataset, parts: Split) -> 
     used = np.concatenate([parts.train, parts.validation])
     if start is None:
         return Start({}, np.unique(hashes[used]), None)
-    if isinstance(start, str) and start in STARTS:
-        run = load_pretrained(STARTS[start])
-    else:
-        run = as_run(start)
+    run = open_start(start)
     run.require_complete()
     leaked = int(np.isin(hashes[parts.test], run.seen).sum())
     if leaked:
         raise RunError(
             f"{run.path} was trained on {leaked:,} of the {len(parts.test):,} test galaxies, "
-            f"expected none; for the same galaxies give its split "
-            f"({run.manifest['split']['protocol']!r}), or give other galaxies"
+            f"expected none; use its split ({run.manifest['split']['protocol']!r}) if these are "
+            "the same galaxies, or use other galaxies"
         )
     independent = is_independent(run, dataset.origin)
     if not independent:

@@ -11,18 +11,24 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..data.arrays import check_images, check_integer, check_labels
+from ..data.arrays import (
+    MAX_CLASSES,
+    check_class_names,
+    check_images,
+    check_integer,
+    check_labels,
+)
 from ..data.dataset import Dataset, Origin
 from ..data.split import split_record
 from ..errors import DataError, ParameterError, RunError
 from ..files import LOCK, PathLike, locked, remove_leftovers
 from ..network.options import Precision
 from ..network.weights import weights_sha256
-from ..run import Run, as_run, best_epoch, delete_run, load_run
+from ..run import Run, best_epoch, delete_run
 from .manifest import IDENTITY, MACHINE, describe_machine, describe_training
 from .recipe import RECIPES, Recipe
 from .session import Session
-from .start import STARTS, read_start
+from .start import open_start, read_start
 
 
 def train(
@@ -93,7 +99,7 @@ def train(
     Raises
     ------
     DataError
-        Images or labels are in another form.
+        The images or the labels are not valid.
     ParameterError
         Unknown recipe, split or precision, or a number out of range.
     RunError
@@ -122,7 +128,7 @@ def train(
     recipe_name, recipe = _check_recipe(recipe, epochs)
     seed = check_integer(seed, "seed", 0)
     parts, split_of_run = split_record(dataset.labels, split)
-    begin = read_start(start, dataset, parts)
+    start_from = read_start(start, dataset, parts)
     manifest = {
         "status": "training",
         **describe_training(
@@ -131,18 +137,22 @@ def train(
             recipe=recipe,
             seed=seed,
             split=split_of_run,
-            start=begin.record,
+            start=start_from.record,
         ),
         **describe_machine(precision),
     }
     run = Run(out)
     with locked(out), _deterministic_operations(), _explained_interruption(run, recipe.epochs):
-        if resume and _resume(run, manifest, precision):
-            return run
-        if not resume or not _has_manifest(run):
+        resumes = resume and _has_manifest(run)
+        if resumes:
+            manifest = _merge_manifests(run, manifest, precision)
+        else:
             _prepare_folder(run, overwrite)
+        if manifest["status"] == "complete":
+            run.delete_checkpoints()
+            return run
         run.write_manifest(manifest)
-        run.write_arrays("seen", hashes=begin.seen)
+        run.write_arrays("seen", hashes=start_from.seen)
         session = Session(
             recipe=recipe,
             network=manifest["network"],
@@ -152,7 +162,7 @@ def train(
             images=dataset.images,
             labels=dataset.labels,
         )
-        session.start(begin.weights)
+        session.start(start_from.weights)
         session.restore(run)
         _run_epochs(session, run, verbose, on_epoch)
         run.write_manifest({**manifest, **_describe_result(session)})
@@ -180,9 +190,7 @@ def _check_out(out: PathLike, start: Run | PathLike | None) -> Path:
     if not os.fspath(out):
         raise ParameterError(f"out={out!r}, expected the path of a folder")
     path = Path(out).expanduser()
-    if start is None or (isinstance(start, str) and start in STARTS):
-        return path
-    if as_run(start).path.resolve() == path.resolve():
+    if start is not None and open_start(start).path.resolve() == path.resolve():
         raise ParameterError(f"out and start are both {path}; give the new run another folder")
     return path
 
@@ -197,11 +205,13 @@ def _check_data(
     if not isinstance(origin, Origin | None):
         raise ParameterError(f"origin={origin!r}, expected the one of load_data, or None")
     images = check_images(images)
-    labels = check_labels(labels, len(images))
     if class_names is None and origin is not None:
         class_names = origin.class_names
+    classes = MAX_CLASSES
+    if class_names is not None:
+        classes = len(check_class_names(class_names))
+    labels = check_labels(labels, len(images), classes=classes)
     of_arrays = Origin.of_arrays(images, labels, class_names)
-    check_labels(labels, classes=len(of_arrays.class_names))
     if labels.min() == labels.max():
         raise DataError(f"all galaxies are of class {labels[0]}, expected two classes or more")
     if origin is None:
@@ -258,7 +268,7 @@ def _explained_interruption(run: Run, epochs: int) -> Iterator[None]:
             )
         elif isinstance(error.__cause__, OSError):
             raise RunError(
-                f"{error}, with --resume (in Python: resume=True); {progress} are saved"
+                f"{error}. {progress} are saved; resume with --resume (in Python: resume=True)"
             ) from error
         raise
 
@@ -269,9 +279,15 @@ def _has_manifest(run: Run) -> bool:
 
 def _prepare_folder(run: Run, overwrite: bool) -> None:
     """Make sure that the folder is empty; delete a run in it if the user asked for it."""
-    if not {path.name for path in run.path.iterdir()} - {LOCK}:
+    names = {path.name for path in run.path.iterdir()}
+    if names <= {LOCK}:
         return
     if not overwrite:
+        if not _has_manifest(run):
+            raise RunError(
+                f"{run.path} is not empty and not a run (it has no manifest.json); choose another "
+                "folder"
+            )
         raise RunError(
             f"{run.path} exists and is not empty; choose another folder, resume it (--resume) "
             "or replace it (--overwrite)"
@@ -283,33 +299,40 @@ def _prepare_folder(run: Run, overwrite: bool) -> None:
     delete_run(run.path)
 
 
-def _resume(run: Run, manifest: dict[str, Any], precision: Precision) -> bool:
-    """Compare the run in the folder with the one to train; return True if it is complete.
+def _merge_manifests(run: Run, now: dict[str, Any], precision: Precision) -> dict[str, Any]:
+    """Return the manifest of the run to resume; that of a finished run as it is.
 
-    The entries of `manifest` that a resumed run keeps are taken from the folder.
+    Raises
+    ------
+    RunError
+        The folder holds another run.
+
+    Warns
+    -----
+    UserWarning
+        The software or the machine has changed.
     """
     for folder in (run.path, run.path / "checkpoint"):
         remove_leftovers(folder)
-    if not _has_manifest(run):
-        return False
-    before = load_run(run.path).manifest
-    _check_same_run(before, manifest, precision)
+    before = run.manifest
+    _check_same_run(before, now, precision)
     if before.get("status") == "complete":
-        run.delete_checkpoints()
-        return True
+        return before
+    merged = dict(now)
     for key in ("precision", "precision_reason", "earlier"):
         if key in before:
-            manifest[key] = before[key]
-    changed = {key: before.get(key) for key in MACHINE if before.get(key) != manifest[key]}
+            merged[key] = before[key]
+    changed = [key for key in MACHINE if before.get(key) != now[key]]
     if changed:
-        manifest["earlier"] = [*before.get("earlier", []), changed]
+        old = {key: before.get(key) for key in changed}
+        new = {key: now[key] for key in changed}
+        merged["earlier"] = [*before.get("earlier", []), old]
         warnings.warn(
-            f"the run was started with {changed} and is resumed with "
-            f"{ {key: manifest[key] for key in changed} }: its weights may differ in the last bits "
-            "from those of an uninterrupted run",
+            f"the run was started with {old} and is resumed with {new}: its weights may differ in "
+            "the last bits from those of an uninterrupted run",
             stacklevel=3,
         )
-    return False
+    return merged
 
 
 def _check_same_run(before: dict[str, Any], now: dict[str, Any], precision: Precision) -> None:
