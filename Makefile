@@ -1,7 +1,7 @@
 # Every target installs what it needs into .venv, with the versions of requirements-lock.txt.
 PYTHON ?= python3
 RUN ?= galclass/pretrained
-# Another run on the same galaxies, to compare the history of RUN with.
+# Another run on the same galaxies: the figure comparison.png shows its history and that of RUN.
 BESIDE ?= $(if $(filter galclass/pretrained,$(RUN)),figures/runs/published)
 SIZE ?= page
 OUT ?= figures
@@ -62,6 +62,8 @@ reproduce: .venv/notebook  ## run the notebook on Galaxy10 (210 MB on first use)
 figures: .venv/notebook  ## plot the README's figures from a run: make figures RUN=runs/NAME [SIZE=column OUT=FOLDER]
 	$(BIN)/galclass figures $(RUN) $(if $(BESIDE),--beside $(BESIDE)) --examples simulated --size $(SIZE) --out $(OUT)
 
+# pyproject.toml also allows older versions of TensorFlow; the locked one must not be older than the
+# version that docs/results.md was measured with.
 lock: .venv/python  ## update the versions in requirements-lock.txt
 	echo 'tensorflow>=2.21' | $(BIN)/uv pip compile pyproject.toml - --universal --python-version 3.10 \
 	  --extra notebook --extra ray --extra page --extra test --extra docs --upgrade --no-annotate \
@@ -70,7 +72,12 @@ lock: .venv/python  ## update the versions in requirements-lock.txt
 clean:  ## delete .venv; runs and data stay
 	rm -rf .venv
 
-# The environment needs a Python that TensorFlow supports; uv fetches one if there is none.
+# Make the environment .venv:
+# 1. Find a Python that TensorFlow supports, in this order; the empty name ends the list, and then
+#    there is none.
+# 2. Make the environment with uv, which fetches Python if there is none, otherwise with venv.
+# 3. If this fails, say what to install.
+# 4. An environment made by venv has pip, which installs uv, because uv installs faster.
 .venv/python:
 	@uv=$$(command -v uv); \
 	for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3.10 ""; do \

@@ -1,8 +1,8 @@
 """Make a run folder that can be given away: small, and without images.
 
 The folder has the weights of a finished run, with arrays of more than 1,000 weights rounded to half
-precision, and is evaluated again with these weights. It is about 5 MB and a run like any other. The
-two pretrained networks of the package were made so:
+precision, and is evaluated again with these weights. It is a run like any other, of about 5 MB.
+These commands made the two pretrained networks of the package:
 
     python benchmarks/make_pretrained.py runs/from_simulated/seed-0 --data Galaxy10_subset.h5 \
         --class-mix galaxy10 --out runs/pretrained
@@ -23,7 +23,7 @@ from galclass.load import load_run_data
 from galclass.network.weights import get_weights, set_weights, weights_sha256
 from galclass.run import Run
 
-LARGE = 1000  # Rounding biases and the output layer would save nothing.
+LARGE = 1000  # Smaller arrays, such as biases, take hardly any space.
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ PREDICT = "Predict"
 DATA = "Data"
 app.add_typer(data_app, name="data", rich_help_panel=DATA)
 
-# Flushed, so that a pipe that is closed early, as by head, ends the command quietly within typer.
+# Flush each line: `galclass ... | head` then ends without a traceback.
 echo = partial(print, flush=True)
 
 RecipeName: TypeAlias = Literal["default", "published", "few", "quick"]
@@ -145,10 +145,10 @@ def evaluate(
     image_column: ImageColumn = "image",
     label_column: LabelColumn = "label",
     class_mix: Annotated[
-        Literal["galaxy10"] | None,
+        Literal["galaxy10", "none"] | None,
         Option(
-            help="Correct the probabilities for the class fractions of the public Galaxy10. "
-            "Default: as in the previous evaluation."
+            help="galaxy10: correct the probabilities for the class fractions of the public "
+            "Galaxy10; none: do not correct them. Default: as in the previous evaluation."
         ),
     ] = None,
 ) -> None:
@@ -218,7 +218,7 @@ def study(
 
     Example: galclass study --seeds 5 --out runs/study
     """
-    from .evaluation.metrics import HEADLINE
+    from .evaluation.metrics import HEADLINE, format_metric
     from .figures.style import save_figure
     from .studies import load_study
 
@@ -236,12 +236,13 @@ def study(
         address=address,
     )
     save_figure(galclass.plot_history(load_study(out)), out / "study.png")
-    for key, mean in summary["mean"].items():
-        spread = ""
-        if summary["std"][key] is not None:
-            spread = f" ± {summary['std'][key]:.4f}"
-        echo(f"{HEADLINE[key]:43s} {mean:.4f}{spread}  ensemble {summary['ensemble'][key]:.4f}")
-    echo(f"{len(summary['seeds'])} runs, {summary['galaxies']:,} test galaxies, {out}")
+    echo(f"{'':33s}     mean  standard deviation  ensemble")
+    for key in summary["mean"]:
+        mean = format_metric(key, summary["mean"][key])
+        deviation = format_metric(key, summary["std"][key])
+        ensemble = format_metric(key, summary["ensemble"][key])
+        echo(f"{HEADLINE[key]:33s} {mean:>8s} {deviation:>19s} {ensemble:>9s}")
+    echo(f"runs: {len(summary['seeds'])}, test galaxies: {summary['galaxies']:,}, folder: {out}")
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -256,8 +257,11 @@ def verify(
     Example: galclass verify runs/first
     """
     differences = galclass.verify(run, data, image_column=image_column, label_column=label_column)
-    echo(*differences, f"{len(differences) or 'no'} differences", sep="\n")
-    raise typer.Exit(bool(differences))
+    for difference in differences:
+        echo(difference)
+    echo(f"differences: {len(differences)}")
+    # As for diff, exit code 1 means that there are differences.
+    raise typer.Exit(int(bool(differences)))
 
 
 Images = Annotated[
@@ -306,8 +310,10 @@ def predict(
         _check_table(out, paths, image_column, overwrite)
     if figure is not None:
         check_figure(figure)
-        _check_output(figure, paths, overwrite)
-    given = _choose_images(paths, position, name, listed=figure is not None)
+        _refuse_existing(figure, overwrite)
+        _refuse_within(figure, paths)
+    # A figure needs the images one by one.
+    given = _choose_images(paths, position, name, as_list=figure is not None)
     table = galclass.predict(
         given,
         run=run,
@@ -323,7 +329,8 @@ def predict(
         save_figure(galclass.plot_predictions(table, given), figure)
     for row in table:
         _print_prediction(row, table.meta["class_names"])
-    raise typer.Exit(all(table["error"]))
+    # Exit code 1 means that no image could be classified.
+    raise typer.Exit(int(all(table["error"])))
 
 
 @app.command(rich_help_panel=PREDICT)
@@ -341,12 +348,12 @@ def survey(
         int | None,
         Option(min=1, help="Number of Ray workers. Default: one per CPU or GPU."),
     ] = None,
-    part_rows: Annotated[int, Option(min=1, help="Number of images per shard.")] = 1000,
+    part_rows: Annotated[int, Option(min=1, help="Number of images per part.")] = 1000,
     crop: Crop = None,
     precision: NetworkPrecision = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Classify a large source in shards, here or on Ray. A stopped survey resumes.
+    """Classify a large source in parts, here or on Ray. A stopped survey resumes.
 
     Example: galclass survey cutouts.parquet -o classes --engine ray
     """
@@ -364,7 +371,8 @@ def survey(
         overwrite=overwrite,
         progress=sys.stderr.isatty(),
     )
-    echo(f"{len(list(folder.glob('part-*'))):,} shards in {folder}")
+    parts = list(folder.glob("part-*"))
+    echo(f"parts in {folder}: {len(parts):,}")
 
 
 @app.command(rich_help_panel=PREDICT)
@@ -416,7 +424,7 @@ def simulate_data(
     """
     from .load import write_data
 
-    _check_output(out, [], overwrite)
+    _refuse_existing(out, overwrite)
     write_data(out, galclass.load_data("simulated", n=n, seed=seed))
     echo(f"{n:,} simulated galaxies in {out}")
 
@@ -429,7 +437,7 @@ def describe_data(
     n: Count = 4000,
     seed: Seed = 0,
 ) -> None:
-    """Describe galaxies: origin, counts by class, and copies across the split.
+    """Describe galaxies: origin, counts by class, and copies in several sets.
 
     Example: galclass data info --data Galaxy10.h5
     """
@@ -453,25 +461,27 @@ def describe_data(
         echo(line)
     parts = galclass.split(labels)
     echo(f"split 70/15/15: {' / '.join(f'{len(part):,}' for part in parts)}")
-    copies = find_copies(images)
-    across = 0
-    for group in copies:
+    groups = find_copies(images)
+    spread = 0
+    for group in groups:
         parts_with_copies = [part for part in parts if set(group) & set(part.tolist())]
-        across += len(parts_with_copies) > 1
-    echo(f"groups of copies, also under a symmetry: {len(copies)}; across the split: {across}")
+        if len(parts_with_copies) > 1:
+            spread += 1
+    echo(f"groups of identical images (also mirrored or rotated): {len(groups)}")
+    echo(f"of these, spread over two or three sets: {spread}")
 
 
 def _choose_images(
-    paths: list[Path], position: str | None, name: str | None, *, listed: bool
+    paths: list[Path], position: str | None, name: str | None, *, as_list: bool
 ) -> Any:
-    """Return what ``galclass predict`` was given, as a list if that is needed."""
+    """Return the images for ``galclass predict``, as a list if `as_list` is True."""
     if sum(bool(given) for given in (paths, position, name)) != 1:
         raise ParameterError("expected either images, --position or --name")
     if position is not None:
         return [galclass.sdss_cutout(*_parse_position(position))]
     if name is not None:
         return [galclass.sdss_cutout(name)]
-    if len(paths) == 1 and not listed:
+    if len(paths) == 1 and not as_list:
         return paths[0]
     return _list_images(paths)
 
@@ -508,18 +518,22 @@ def _check_table(path: Path, images: list[Path], image_column: str, overwrite: b
     from .prediction.source import open_source
     from .prediction.table import check_columns, check_table
 
-    _check_output(path, images, overwrite)
     check_table(path, overwrite=overwrite)
+    _refuse_within(path, images)
     if len(images) == 1:
         catalogue = open_source(images[0], image_column=image_column).catalogue
         if catalogue is not None:
             check_columns(catalogue, path.suffix.lower())
 
 
-def _check_output(path: Path, images: list[Path], overwrite: bool) -> None:
-    """Refuse an output file that exists, or that would be in a folder of images."""
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    """Refuse to replace a file, in the words of ``check_table``."""
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; choose another name or give --overwrite")
+        raise FileExistsError(f"{path} exists; choose another name, or overwrite it (--overwrite)")
+
+
+def _refuse_within(path: Path, images: list[Path]) -> None:
+    """Refuse an output file that would be in a folder of images."""
     for folder in images:
         if folder.is_dir() and folder.resolve() in path.resolve().parents:
             raise ParameterError(
@@ -547,18 +561,24 @@ def _class_label(c: int, class_names: Sequence[str]) -> str:
 
 
 def _print_metrics(run: "Run") -> None:
-    """Print the metrics of a run, the origin of its galaxies, and its folder."""
+    """Print the metrics of a run by class and overall, its origin, and its folder."""
+    from .evaluation.metrics import HEADLINE, format_metric, headline
+
     metrics = run.metrics
-    low, high = metrics["accuracy_interval"]
     echo(*galclass.summary(run).pformat(max_lines=-1, max_width=-1), sep="\n")
+    for key, value in headline(metrics).items():
+        line = f"{HEADLINE[key]:33s} {format_metric(key, value):>8s}"
+        interval = metrics.get(f"{key}_interval")
+        if interval is not None:
+            low = format_metric(key, interval[0])
+            high = format_metric(key, interval[1])
+            line += f"  (95 % interval: {low} to {high})"
+        echo(line)
     echo(run.origin)
-    echo(
-        f"test accuracy {100 * metrics['accuracy']:.1f} % (95 % interval {100 * low:.1f} to "
-        f"{100 * high:.1f} %), run folder {run.path}"
-    )
+    echo(f"run folder: {run.path}")
 
 
-# The base of typer's errors of bad use; which click they come from depends on typer's version.
+# click's UsageError; newer typers bundle click, so it cannot be imported by name.
 UsageError: Any = typer.BadParameter.__base__
 
 

@@ -21,7 +21,7 @@ from .prediction import cluster
 from .prediction.table import write_table
 from .run import Run, load_run
 
-# These settings of train can be given to a study, which determines the others.
+# Settings passed on to train; the study sets all others itself.
 SETTINGS = ("class_names", "recipe", "epochs", "split", "precision", "start")
 DEFAULT_SEEDS = 5
 
@@ -47,8 +47,8 @@ def study(
     are written into `out`: ``out_of_fold.npz`` with the arrays ``index`` (row in the data,
     ascending), ``label`` and ``probabilities`` (float32, shape (n, classes), calibrated), and the
     same as a table, ``out_of_fold.ecsv``. A galaxy in a fold was predicted by the network that was
-    validated on this fold; a galaxy in the test set gets the mean of all networks. Galaxies of
-    classes with fewer than three are in every training set, and are left out.
+    validated on this fold; a galaxy in the test set gets the mean of all networks. A class with
+    one or two galaxies is only trained on, so its galaxies are not in these files.
 
     Parameters
     ----------
@@ -186,13 +186,15 @@ def load_study(path: PathLike) -> list[Run]:
         `path` does not hold a study.
     """
     path = Path(path).expanduser()
-    numbers = {}
+    folders = {}
     for folder in path.glob("*-*"):
-        if match := re.fullmatch(r"(?:seed|fold)-(\d+)", folder.name):
-            numbers[folder] = int(match[1])
-    if not numbers:
+        match = re.fullmatch(r"(?:seed|fold)-(\d+)", folder.name)
+        if match:
+            number = int(match[1])
+            folders[number] = folder
+    if not folders:
         raise RunError(f"no study in {path}; make one with: galclass study --out {path}")
-    return [load_run(folder) for folder in sorted(numbers, key=numbers.__getitem__)]
+    return [load_run(folders[number]) for number in sorted(folders)]
 
 
 def summarise(runs: list[Run]) -> dict[str, Any]:
@@ -289,12 +291,14 @@ def _write_out_of_fold(out: Path, runs: list[Run]) -> None:
 
 
 def _may_know_its_galaxies(run: Run) -> bool:
-    """Tell if the network that a run started from may have been trained on the run's galaxies."""
+    """Return True if the network that a run started from may have seen the run's galaxies."""
     start = run.manifest["start"]
     if start is None:
         return False
-    trained_on_simulated = start["start"] is None and Origin.from_record(start["origin"]).simulated
-    return run.origin.simulated or not trained_on_simulated
+    if run.origin.simulated:
+        return True
+    started_from_random_weights = start["start"] is None
+    return not (started_from_random_weights and Origin.from_record(start["origin"]).simulated)
 
 
 def _pool_out_of_fold(runs: list[Run]) -> dict[str, NDArray[Any]]:

@@ -1,15 +1,39 @@
 import os
+import shlex
 import shutil
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
 
-from galclass import CLASS_NAMES, evaluate, load_data, load_run, train
+from galclass import CLASS_NAMES, cli, evaluate, load_data, load_run, train
 from galclass.data.dataset import Dataset, Origin
 from galclass.load import write_data
+
+
+class Result(NamedTuple):
+    """The exit code and the output of a command."""
+
+    code: int
+    out: str
+    error: str
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Return a function that runs a command of galclass in this process."""
+
+    def run(line):
+        monkeypatch.setattr(sys, "argv", ["galclass", *shlex.split(line)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return Result(stop.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +77,7 @@ def like_galaxy10():
 def made_once(tmp_path_factory):
     """Return a function that makes a folder once for all processes that run tests."""
     base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if "PYTEST_XDIST_WORKER" in os.environ:  # Each process has its own folder in a common one.
         base = base.parent
 
     def make_once(name, make):
@@ -117,6 +141,8 @@ def simulated_run(made_once):
         run = train(*data, out=out, recipe="quick", epochs=1, precision="float32", verbose=False)
         evaluate(run, *data)
         write_data(folder / "Galaxy10.h5", data)
+        os.link(folder / "Galaxy10.h5", folder / "Galaxy10_subset.h5")
+        # As Galaxy Zoo 2 showed it: Galaxy10 has the central 207 of 424 pixels.
         image = Image.new("RGB", (424, 424), (6, 5, 4))
         image.paste(Image.fromarray(data.images[0]).resize((207, 207)), (108, 108))
         image.save(folder / "image.jpg")
@@ -139,13 +165,9 @@ def newcomer(simulated_run, tmp_path, monkeypatch):
     It holds two runs, an image and a small Galaxy10; a stand-in answers for SDSS.
     """
     # galclass replaces files and never changes them, so that hard links are as good as copies.
+    shutil.copytree(simulated_run.parent, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     for name in ("mine", "default"):
         shutil.copytree(simulated_run, tmp_path / "runs" / name, copy_function=os.link)
-    for name in ("Galaxy10.h5", "Galaxy10_subset.h5"):
-        os.link(simulated_run.parent / "Galaxy10.h5", tmp_path / name)
-    for name in ("image.jpg", "catalogue.csv"):
-        os.link(simulated_run.parent / name, tmp_path / name)
-    shutil.copytree(simulated_run.parent / "galaxies", tmp_path / "galaxies", copy_function=os.link)
     rows = b'[{"Rows": [{"ra": 202.47, "dec": 47.195, "petroR90_r": 100.0}]}]'
     cutout = (tmp_path / "image.jpg").read_bytes()
 
@@ -157,7 +179,7 @@ def newcomer(simulated_run, tmp_path, monkeypatch):
     monkeypatch.setattr("galclass.images.sdss._get", answer)
     monkeypatch.setattr("pooch.os_cache", lambda _: tmp_path / "cache")
     monkeypatch.setenv("GALCLASS_DATA", str(tmp_path / "Galaxy10.h5"))
-    # Outside of notebooks it prints control characters of a terminal.
+    # Outside of notebooks, this function prints control characters, and examples would fail.
     monkeypatch.setattr("IPython.display.clear_output", lambda wait: None)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -8,15 +8,14 @@ import galclass
 from galclass import train
 from galclass.data.arrays import check_class_names, check_images, check_integer, check_labels
 from galclass.data.dataset import Dataset, Origin
-from galclass.errors import DataError, GalclassError, ParameterError, RunError
-from galclass.evaluation.metrics import confusion_matrix
+from galclass.errors import DataError, ParameterError, RunError
 from galclass.load import write_data
 from galclass.network.options import check_symmetric
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (80, 69, 69, 3), np.uint8)
 LABELS = np.arange(80, dtype=np.uint8) % 10
-MASK = np.arange(80) == 3
+TWO_CLASSES = Origin.of_arrays(IMAGES, LABELS % 2, ["a", "b"])
 
 BAD_IMAGES = {
     "floats in 0-1": (IMAGES / 255, r"float64, expected uint8.* 0-1"),
@@ -46,11 +45,7 @@ BAD_LABELS = {
     "classes from 1": (LABELS + 1, "1 to 10, expected 0-9"),
     "negative": (LABELS.astype(int) - 1, "-1 to 8, expected 0-9"),
     "no label": (LABELS[:0], "it is empty"),
-    "None": (None, r"shape \(\), expected \(N,\)"),
-    "ragged lists": ([[1, 2], [3]], "not an array"),
     "too few": (LABELS[1:], "80 images but 79 labels"),
-    "a mask": (np.ma.masked_array(LABELS, mask=MASK), "masked"),
-    "a unit": (LABELS * units.Jy, "unit Jy"),
 }
 
 
@@ -66,62 +61,55 @@ def test_bad_labels_are_refused(labels, words):
         check_labels(labels, 80, classes=10)
 
 
-@pytest.mark.parametrize("value", [True, np.True_, 7.0, "7", None, 0, 9, np.int64(-7), [7]])
-def test_bad_integers_are_refused(value):
-    with pytest.raises(ParameterError, match=r"n=.*, expected an integer of 1 to 8"):
-        check_integer(value, "n", 1, 8)
+NUMBERS = [str(number) for number in range(256)]
+BAD_NAMES = ["abc", ["a"], ["a", "a", "b"], ["a", " ", "b"], [1, 2, 3], NUMBERS]
 
 
-@pytest.mark.parametrize(
-    "names",
-    ["abc", ["a"], ["a", "a", "b"], ["a", " ", "b"], [1, 2, 3], [str(n) for n in range(256)]],
-)
-def test_bad_class_names_are_refused(names):
-    with pytest.raises(ParameterError, match=r"class_names=.*, expected 2 to 255 different names"):
-        check_class_names(names)
+def test_bad_parameters_are_refused():
+    for value in (True, np.True_, 7.0, "7", None, 0, 9, np.int64(-7), [7]):
+        with pytest.raises(ParameterError, match=r"n=.*, expected an integer of 1 to 8"):
+            check_integer(value, "n", 1, 8)
+    for names in BAD_NAMES:
+        with pytest.raises(ParameterError, match=r"class_names=.*, expected 2 to 255 different"):
+            check_class_names(names)
+    for value in ("sometimes", None, 8, []):
+        with pytest.raises(ParameterError, match="expected True, False or 'unsure'"):
+            check_symmetric(value)
 
 
-@pytest.mark.parametrize("value", ["sometimes", None, 8, []])
-def test_bad_choices_of_averaging_are_refused(value):
-    with pytest.raises(ParameterError, match="expected True, False or 'unsure'"):
-        check_symmetric(value)
-
-
-TAKE_IMAGES = {
-    "train": lambda images, out, run: train(images, LABELS, out=out),
-    "study": lambda images, out, run: galclass.study(images, LABELS, out=out),
-    "evaluate": lambda images, out, run: galclass.evaluate(run, images, LABELS),
-    "predict": lambda images, out, run: galclass.predict(images),
-    "embed": lambda images, out, run: galclass.embed(images),
-    "seen_by": lambda images, out, run: galclass.seen_by(run, images),
-    "plot_examples": lambda images, out, run: galclass.plot_examples(images, LABELS),
-    "write_data": lambda images, out, run: write_data(out, Dataset(images, LABELS, None)),
-}
 EVEN = np.full((80, 10), 0.1)
+TAKE = {
+    "train": lambda images, labels, out, run: train(images, labels, out=out),
+    "study": lambda images, labels, out, run: galclass.study(images, labels, out=out),
+    "evaluate": lambda images, labels, out, run: galclass.evaluate(run, images, labels),
+    "plot_examples": lambda images, labels, out, run: galclass.plot_examples(images, labels),
+    "write_data": lambda images, labels, out, run: write_data(out, Dataset(images, labels, None)),
+}
+TAKE_IMAGES = {
+    "predict": lambda images, labels, out, run: galclass.predict(images),
+    "embed": lambda images, labels, out, run: galclass.embed(images),
+    "seen_by": lambda images, labels, out, run: galclass.seen_by(run, images),
+}
 TAKE_LABELS = {
-    "train": lambda labels, out, run: train(IMAGES, labels, out=out, class_names="abcdefghij"),
-    "study": lambda labels, out, run: galclass.study(IMAGES, labels, out=out),
-    "evaluate": lambda labels, out, run: galclass.evaluate(run, IMAGES, labels),
-    "split": lambda labels, out, run: galclass.split(labels),
-    "compute_metrics": lambda labels, out, run: galclass.compute_metrics(labels, EVEN),
-    "confusion_matrix": lambda labels, out, run: confusion_matrix(labels, LABELS, classes=10),
-    "plot_examples": lambda labels, out, run: galclass.plot_examples(IMAGES, labels),
-    "plot_class_counts": lambda labels, out, run: galclass.plot_class_counts(labels),
-    "write_data": lambda labels, out, run: write_data(out, Dataset(IMAGES, labels, None)),
+    "split": lambda images, labels, out, run: galclass.split(labels),
+    "compute_metrics": lambda images, labels, out, run: galclass.compute_metrics(labels, EVEN),
+    "plot_class_counts": lambda images, labels, out, run: galclass.plot_class_counts(labels),
 }
 
 
-@pytest.mark.parametrize("take", TAKE_IMAGES.values(), ids=TAKE_IMAGES)
-def test_every_function_refuses_bad_images(take, trained, tmp_path):
+@pytest.mark.parametrize("name", [*TAKE, *TAKE_IMAGES])
+def test_every_function_refuses_bad_images(name, trained, tmp_path):
+    take = {**TAKE, **TAKE_IMAGES}[name]
     with pytest.raises(DataError, match=r"float64.*expected.*uint8"):
-        take(IMAGES / 255, tmp_path / "new", trained)
+        take(IMAGES / 255, LABELS, tmp_path / "new", trained)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("take", TAKE_LABELS.values(), ids=TAKE_LABELS)
-def test_every_function_refuses_bad_labels(take, trained, tmp_path):
+@pytest.mark.parametrize("name", [*TAKE, *TAKE_LABELS])
+def test_every_function_refuses_bad_labels(name, trained, tmp_path):
+    take = {**TAKE, **TAKE_LABELS}[name]
     with pytest.raises(DataError, match=r"float64.*expected integers"):
-        take(LABELS.astype(float), tmp_path / "new", trained)
+        take(IMAGES, LABELS.astype(float), tmp_path / "new", trained)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,6 +121,7 @@ def test_every_function_refuses_bad_labels(take, trained, tmp_path):
         ({"images": IMAGES[:30], "labels": LABELS[:30]}, ParameterError, "are too few to split"),
         ({"class_names": ["a", "b"]}, DataError, "0 to 9, expected 0-1"),
         ({"class_names": ["a"]}, ParameterError, r"class_names=\('a',\), expected 2 to 255"),
+        ({"origin": TWO_CLASSES}, DataError, "0 to 9, expected 0-1"),
         ({"origin": "SDSS"}, ParameterError, "origin='SDSS', expected the one of load_data"),
         ({"recipe": "best"}, ParameterError, "recipe='best', expected a Recipe or one of"),
         ({"recipe": {"epochs": 3}}, ParameterError, "recipe={'epochs': 3}, expected a Recipe"),
@@ -152,11 +141,4 @@ def test_bad_settings_of_a_training_are_refused_before_anything_is_written(
     settings = {"images": IMAGES, "labels": LABELS, "out": tmp_path / "new", **settings}
     with pytest.raises(error, match=words):
         train(**settings)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_labels_must_fit_the_class_names_of_the_origin(tmp_path):
-    origin = Origin.of_arrays(IMAGES, LABELS % 2, ["a", "b"])
-    with pytest.raises(GalclassError, match="0 to 9, expected 0-1"):
-        train(IMAGES, LABELS, origin, out=tmp_path / "new")
     assert list(tmp_path.iterdir()) == []

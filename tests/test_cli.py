@@ -1,13 +1,11 @@
 """The command line: what each command does, and how it refuses bad input."""
 
-import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 from unittest.mock import Mock
 
 import h5py
@@ -20,6 +18,7 @@ import galclass
 from galclass import cli
 from galclass.data.dataset import Dataset
 from galclass.errors import DataError
+from galclass.evaluation.metrics import HEADLINE
 from galclass.load import write_data
 
 RNG = np.random.default_rng(0)
@@ -28,26 +27,10 @@ LABELS = np.arange(80, dtype=np.uint8) % 10
 UNLIKE = pytest.mark.filterwarnings("ignore:.* unlike the")
 
 
-class Result(NamedTuple):
-    """The exit code and the output of a command."""
-
-    code: int
-    out: str
-    error: str
-
-
-@pytest.fixture
-def command(monkeypatch, tmp_path, capsys):
-    """Run a command line in this process, in an empty folder."""
+@pytest.fixture(autouse=True)
+def empty_folder(monkeypatch, tmp_path):
+    """Make an empty folder the working directory."""
     monkeypatch.chdir(tmp_path)
-
-    def run(line):
-        monkeypatch.setattr(sys, "argv", ["galclass", *shlex.split(line)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return Result(stop.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 def write_galaxies(path, images=IMAGES, labels=LABELS):
@@ -59,15 +42,6 @@ def read_all(folder):
     return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
-def assert_refused(command, line, words):
-    """Assert that a command ends with one line that has these words, and changes no file."""
-    before = read_all(Path.cwd())
-    result = command(line)
-    assert (result.code, result.out, result.error.count("\n")) == (2, "", 1), result
-    assert re.search(words, result.error), result.error
-    assert read_all(Path.cwd()) == before
-
-
 @pytest.mark.slow
 def test_train_evaluate_figures_and_verify(command, measured_data, tmp_path):
     shown = command(f"train --data {measured_data} --epochs 1 --out run")
@@ -75,15 +49,17 @@ def test_train_evaluate_figures_and_verify(command, measured_data, tmp_path):
     run = galclass.load_run("run")
     assert f"{100 * run.metrics['accuracy']:.1f} %" in shown.out
     assert str(run.origin) in shown.out
+    for title in HEADLINE.values():
+        assert f"\n{title} " in shown.out
     for name in ("examples", "history", "confusion_matrix"):
         assert (tmp_path / "run" / "figures" / f"{name}.png").exists()
     metrics = run.metrics
     (tmp_path / "run" / "metrics.json").unlink()
-    assert command(f"evaluate run --data {measured_data}").code == 0
+    assert command(f"evaluate run --data {measured_data} --class-mix none").code == 0
     assert run.metrics == metrics
     assert command("figures run --out paper --size column").code == 0
     assert (tmp_path / "paper" / "history.pdf").exists()
-    assert command(f"verify run --data {measured_data}").code == 0
+    assert command(f"verify run --data {measured_data}")[:2] == (0, "differences: 0\n")
     (tmp_path / "run" / "predictions.npz").unlink()
     assert command(f"verify run --data {measured_data}").code == 1
 
@@ -101,7 +77,7 @@ def test_data_info_counts_classes_and_copies(command):
     write_galaxies("copies.h5", images)
     shown = " ".join(command("data info --data copies.h5").out.split())
     assert "1 Disk, Face-on, No Spiral 8 3,461" in shown
-    assert "under a symmetry: 1;" in shown
+    assert "rotated): 1 of these" in shown
 
 
 def test_choices_of_the_command_line_are_those_of_the_library():
@@ -122,17 +98,6 @@ def test_help_has_an_example_for_every_command_and_no_negated_flags(command):
             shown = command(f"{name} --help").out
             assert f"Example: galclass {name}" in " ".join(shown.split())
             assert "--no-" not in shown
-
-
-def test_help_does_not_import_tensorflow_or_matplotlib():
-    code = (
-        "import sys; sys.argv = ['galclass', '--help']\n"
-        "from galclass import cli\n"
-        "try: cli.main()\n"
-        "finally: print({'tensorflow', 'matplotlib', 'astropy', 'h5py'} & sys.modules.keys())"
-    )
-    shown = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert shown.endswith("set()\n")
 
 
 @UNLIKE
@@ -176,22 +141,17 @@ def test_predict_uses_the_given_run_and_precision(command, monkeypatch, trained)
 
 @pytest.mark.slow
 @UNLIKE
-def test_source_is_classified_in_shards_or_in_one_table(command, trained, tmp_path):
-    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet")
-    pq = pytest.importorskip("pyarrow.parquet")
+def test_source_is_classified_in_parts_or_in_one_table(command, trained, tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: no surveys")
     write_galaxies("some.h5", IMAGES[:20], LABELS[:20])
-    survey = f"survey some.h5 -o shards --part-rows 8 --run {trained.path}"
+    survey = f"survey some.h5 -o parts --part-rows 8 --run {trained.path}"
     for _ in range(2):
-        assert command(survey)[:2] == (0, f"3 shards in {tmp_path / 'shards'}\n")
-    paths = sorted((tmp_path / "shards").glob("part-*"))
+        assert command(survey)[:2] == (0, f"parts in {tmp_path / 'parts'}: 3\n")
+    paths = sorted((tmp_path / "parts").glob("part-*"))
     assert [pq.read_table(path).num_rows for path in paths] == [8, 8, 4]
     assert command(f"{survey} --crop 0.5").code == 2
-    Image.fromarray(IMAGES[0]).save("one.png")
-    rows = {"id": ["a"], "image": pa.array([(tmp_path / "one.png").read_bytes()], pa.binary())}
-    pq.write_table(pa.table(rows), "one.parquet")
-    for source, count in (("some.h5", 20), ("one.parquet", 1)):
-        assert command(f"predict {source} -o {source}.csv").code == 0
-        assert len(Table.read(f"{source}.csv")) == count
+    assert command("predict some.h5 -o some.csv").code == 0
+    assert len(Table.read("some.csv")) == 20
 
 
 @pytest.mark.slow
@@ -216,22 +176,17 @@ def test_interrupt_ends_with_code_130(command, monkeypatch):
     assert command("verify x").code == 130
 
 
-def test_module_is_the_command_too():
-    shown = subprocess.check_output([sys.executable, "-m", "galclass", "--version"], text=True)
-    assert shown == f"galclass {galclass.__version__}\n"
+def test_version_is_printed(command):
+    assert command("--version").out == f"galclass {galclass.__version__}\n"
 
 
 # Words of the error: the commands that are refused with it, in a folder with a file of galaxies,
 # some.h5, and other files of the user.
 REFUSED = {
     "--out": ["train"],
-    "--epochs.*1": ["train --out x --epochs 0"],
     "--epochs.*integer": ["train --out x --epochs many"],
-    "--seed.*0": ["train --out x --seed -1"],
     "--n.*1": ["train --out x --data simulated --n 0", "data simulate x.h5 --n -5"],
     "'best'.*quick": ["train --out x --data simulated --recipe best"],
-    "'lucky'.*stratified": ["train --out x --split lucky"],
-    "'int8'.*bfloat16": ["train --out x --precision int8"],
     "'spark'.*local": ["survey . -o x --engine spark"],
     "no file nowhere.h5": ["train --out x --data nowhere.h5"],
     "HDF5": ["train --out x --data full/thesis.h5"],
@@ -273,24 +228,8 @@ def test_bad_command_ends_with_one_line_and_changes_no_file(words, line, command
         file["images"] = IMAGES
     write_galaxies("some.h5")
     Image.new("RGB", (69, 69)).save("a.png")
-    assert_refused(command, line, words)
-
-
-def test_damaged_runs_are_refused(command, copied, measured_data):
-    manifest = copied.manifest
-    for name, content, words in (
-        ("examples.npz", b"PK", "examples.npz.*damaged"),
-        ("history.csv", b"", "history.csv is damaged"),
-        ("metrics.json", b"{}", "'accuracy'.*galclass evaluate"),
-    ):
-        before = (copied.path / name).read_bytes()
-        (copied.path / name).write_bytes(content)
-        assert_refused(command, f"figures {copied.path} --out figures", words)
-        (copied.path / name).write_bytes(before)
-    for change, words in (
-        ({"network": 5}, "'network' is 5, expected"),
-        ({"network": {"layers": 9}}, "network.*layers"),
-        ({"origin": {"kind": "dream"}}, "origin"),
-    ):
-        (copied.path / "manifest.json").write_text(json.dumps({**manifest, **change}))
-        assert_refused(command, f"evaluate {copied.path} --data {measured_data}", words)
+    before = read_all(tmp_path)
+    result = command(line)
+    assert (result.code, result.out, result.error.count("\n")) == (2, "", 1), result
+    assert re.search(words, result.error), result.error
+    assert read_all(tmp_path) == before

@@ -22,6 +22,7 @@ def folder(tmp_path_factory):
     return base
 
 
+@pytest.mark.slow
 def test_run_on_other_classes_never_mentions_galaxy10(folder, tmp_path):
     data = galclass.load_data(folder)
     run = galclass.train(

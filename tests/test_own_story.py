@@ -1,30 +1,15 @@
 """The story of the page on own data, with real galaxies and the command line."""
 
-import sys
-
 import numpy as np
 import pytest
 from astropy.table import Table
 from PIL import Image
 
-from galclass import cli, load_data, load_run
+from galclass import load_data, load_run
 
 KINDS = np.array(["disk", *["smooth"] * 3, *["disk"] * 3, *["spiral"] * 3])
 LABELLED = 300
 GALAXIES = 700
-
-
-@pytest.fixture
-def run_command(monkeypatch):
-    """Return a function that runs a command of galclass, which must succeed."""
-
-    def run(line):
-        monkeypatch.setattr(sys, "argv", ["galclass", *line.split()])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        assert stop.value.code == 0
-
-    return run
 
 
 def write_galaxies(real_path, folder):
@@ -46,19 +31,22 @@ def write_galaxies(real_path, folder):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* unlike")
 def test_labels_in_folders_train_a_network_that_classifies_a_catalogue(
-    real_path, tmp_path, monkeypatch, run_command
+    real_path, tmp_path, monkeypatch, command
 ):
     monkeypatch.chdir(tmp_path)
     catalogue = write_galaxies(real_path, tmp_path)
     catalogue.write("rest.fits")
 
-    run_command("train --data labelled --start simulated --recipe quick --out own")
+    trained = command("train --data labelled --start simulated --recipe quick --out own")
+    assert trained.code == 0, trained.error
     assert load_run("own").metrics["accuracy"] > 0.8
-    run_command("predict rest.fits --image-column file --run own --purity 0.9 -o classes.fits")
+    options = "--image-column file --run own --purity 0.9"
+    predicted = command(f"predict rest.fits {options} -o classes.fits")
+    assert predicted.code == 0, predicted.error
     table = Table.read("classes.fits")
     assert table["objid"].tolist() == catalogue["objid"].tolist()
-    predicted = np.char.strip(np.asarray(table["class_name"], str))
-    correct = predicted == np.asarray(catalogue["known"])
+    kinds = np.char.strip(np.asarray(table["class_name"], str))
+    correct = kinds == np.asarray(catalogue["known"])
     selected = np.asarray(table["selected"], bool)
     assert correct.mean() > 0.85
     assert selected.sum() > 150

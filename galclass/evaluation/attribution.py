@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 64
 SMOOTHING = 3  # pixels; one cell of the network's last feature map is 4 pixels wide
-# The element that undoes each element of the square's symmetry group.
+# INVERSES[e] is the number of the symmetry that undoes symmetry e.
 INVERSES = (0, 1, 2, 3, 4, 6, 5, 7)
 
 
@@ -51,7 +51,7 @@ def grad_cam(
     DataError
         Images or classes do not match the network.
     ParameterError
-        The network does not have these layers.
+        The network is not a keras.Sequential with convolutions and a dense output layer.
     """
     images = check_images(images, shape=tuple(model.input_shape[1:]))
     before, after = _split_layers(model)
@@ -127,6 +127,7 @@ def _weigh_feature_maps(
     with tf.GradientTape() as tape:
         tape.watch(feature_maps)
         hidden = tf.cast(_apply_layers(hidden_layers, feature_maps), tf.float32)
+        # The output layer without its softmax.
         scores = hidden @ output.kernel + output.bias
         if classes is None:
             classes = tf.argmax(scores, axis=1)
@@ -143,7 +144,7 @@ def _apply_layers(layers: Sequence[Any], values: Any) -> Any:
 
 
 def _locate_cells(layers: Sequence[Any], shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
-    """Return the position of each row and each column of an image in the map of the layers."""
+    """For each pixel row and column, return where it falls on the coarse feature map, in cells."""
     first = np.zeros(2)  # the pixel at the centre of the first cell
     step = np.ones(2)  # pixels per cell
     for layer in layers:

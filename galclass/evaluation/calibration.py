@@ -14,7 +14,9 @@ from ..errors import ParameterError, RunError
 from ..run import Run
 
 # With fewer validation galaxies, a fit would depend on chance rather than on the network.
-FEWEST = 50
+MIN_VALIDATION_GALAXIES = 50
+# Largest loss of accuracy that a correction for other class fractions may cause.
+LARGEST_LOSS = 0.005
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Calibration:
         Added to the logarithm of the probability of each class after the temperature, to correct
         for class fractions that differ from the training set; see :func:`log_prior_shift`.
     class_mix : {"galaxy10"}, optional
-        The class fractions that `class_shift` corrects for, of the public Galaxy10 SDSS.
+        'galaxy10' if `class_shift` corrects to the class fractions of Galaxy10 SDSS.
     strength : float, optional
         Strength of this correction, 0 to 1.
 
@@ -102,6 +104,40 @@ def calibration_of(run: Run) -> Calibration:
         ) from error
 
 
+def choose_class_mix(
+    run: Run, class_mix: str | None, train_labels: Labels, validation_labels: Labels
+) -> str | None:
+    """Return the class fractions to correct for, after checking that this is possible.
+
+    Parameters
+    ----------
+    run : Run
+    class_mix : {"galaxy10", "none"} or None
+        None: the class fractions that the previous evaluation corrected for.
+    train_labels, validation_labels : array of int
+        Classes of the training and of the validation set.
+
+    Returns
+    -------
+    "galaxy10" or None
+        None if nothing is to be corrected.
+
+    Raises
+    ------
+    ParameterError
+        The class fractions are unknown, or cannot be corrected for.
+    """
+    if class_mix == "none":
+        return None
+    if class_mix is None:
+        try:
+            class_mix = calibration_of(run).class_mix
+        except RunError:  # The metrics are damaged; a new evaluation replaces them.
+            return None
+    check_class_mix(class_mix, run.class_names, train_labels, validation_labels)
+    return class_mix
+
+
 def check_class_mix(
     class_mix: str | None,
     class_names: tuple[str, ...],
@@ -127,13 +163,18 @@ def check_class_mix(
             f"class_mix='galaxy10' for the classes {class_names}, expected the classes of Galaxy10 "
             "SDSS; evaluate without it"
         )
-    classes = np.arange(len(class_names))
-    absent = [c for c in classes.tolist() if c not in train_labels or c not in validation_labels]
-    if absent or len(validation_labels) < FEWEST:
+    if len(validation_labels) < MIN_VALIDATION_GALAXIES:
         raise ParameterError(
-            f"class_mix='galaxy10' for {len(validation_labels)} validation galaxies without "
-            f"classes {absent}, expected {FEWEST} or more with every class, also in the training "
-            "set; evaluate without it, or train on more galaxies"
+            f"class_mix='galaxy10' for {len(validation_labels)} validation galaxies, expected "
+            f"{MIN_VALIDATION_GALAXIES} or more; evaluate without it, or train on more galaxies"
+        )
+    in_both = np.intersect1d(train_labels, validation_labels)
+    absent = np.setdiff1d(np.arange(len(class_names)), in_both)
+    if len(absent):
+        raise ParameterError(
+            f"class_mix='galaxy10', but the classes {absent.tolist()} have no training or no "
+            "validation galaxies, expected some of every class; evaluate without it, or train on "
+            "more galaxies"
         )
 
 
@@ -152,7 +193,7 @@ def fit_calibration(
         Classes of the validation galaxies.
     probabilities : array of float, shape (n, classes)
     class_mix : {"galaxy10"}, optional
-        Correct for these class fractions; check it first with :func:`check_class_mix`.
+        Correct for these class fractions, which :func:`choose_class_mix` returned.
     class_counts : sequence of int, shape (classes,), optional
         Numbers of training galaxies, for `class_mix`.
 
@@ -160,12 +201,15 @@ def fit_calibration(
     -------
     Calibration
     str or None
-        The reason if there is nothing to fit a temperature to.
+        Why no temperature was fitted; None if one was.
     """
     temperature = 1.0
     note = None
-    if len(labels) < FEWEST:
-        note = f"not fitted: {len(labels)} validation galaxies, expected {FEWEST} or more"
+    if len(labels) < MIN_VALIDATION_GALAXIES:
+        note = (
+            f"not fitted: {len(labels)} validation galaxies, expected {MIN_VALIDATION_GALAXIES} or "
+            "more"
+        )
     elif (np.argmax(probabilities, axis=1) == labels).all():
         note = "not fitted: all validation galaxies are correctly classified"
     else:
@@ -221,24 +265,20 @@ def log_prior_shift(
     Raises
     ------
     ParameterError
-        The two differ in length, or a fraction is not more than 0.
+        The two lists differ in length, or a value is not above 0.
     """
     old = np.asarray(fractions, float)
     new = np.asarray(new_fractions, float)
     if old.shape != new.shape or not (old > 0).all() or not (new > 0).all():
         raise ParameterError(
-            f"class fractions {fractions} and {new_fractions}, expected equally many above 0"
+            f"class fractions {fractions} and {new_fractions}, expected two lists of the same "
+            "length, all values above 0"
         )
     return strength * np.log((new / new.sum()) / (old / old.sum()))
 
 
 def choose_prior_strength(
-    labels: Labels,
-    probabilities: ArrayLike,
-    fractions: ArrayLike,
-    new_fractions: ArrayLike,
-    *,
-    largest_loss: float = 0.005,
+    labels: Labels, probabilities: ArrayLike, fractions: ArrayLike, new_fractions: ArrayLike
 ) -> float:
     """Choose the strength of :func:`log_prior_shift` on validation galaxies.
 
@@ -249,23 +289,14 @@ def choose_prior_strength(
     probabilities : array of float, shape (n, classes)
     fractions, new_fractions : array of float, shape (classes,)
         See :func:`log_prior_shift`.
-    largest_loss : float, default 0.005
-        Largest loss of accuracy at the present class fractions.
 
     Returns
     -------
     float
-        The value of 0, 0.1 ... 1 with the highest accuracy at the new class fractions, of those
-        whose accuracy at the present ones is at most `largest_loss` below the one for strength 0.
-
-    Raises
-    ------
-    ParameterError
-        A class has no validation galaxies.
+        The strength, in steps of 0.1, with the best accuracy at the new fractions; strengths that
+        lose more than 0.005 of the accuracy at the present fractions are not considered.
     """
-    support = np.bincount(labels, minlength=len(np.asarray(fractions)))
-    if not support.all():
-        raise ParameterError(f"validation galaxies {support}, expected some of every class")
+    support = np.bincount(labels)
     new = np.asarray(new_fractions, float)
 
     def measure(strength: float) -> tuple[float, float]:
@@ -276,7 +307,7 @@ def choose_prior_strength(
         recall = np.bincount(labels, is_correct, minlength=len(support)) / support
         return float(is_correct.mean()), float(new / new.sum() @ recall)
 
-    least_accuracy = measure(0.0)[0] - largest_loss
+    least_accuracy = measure(0.0)[0] - LARGEST_LOSS
     best_strength = 0.0
     best_accuracy = 0.0
     for strength in (np.arange(11) / 10).tolist():

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from astropy.table import Table
+
 from ..data.dataset import Origin
 from ..data.galaxy10 import CLASS_NAMES
 from ..files import PathLike
@@ -16,8 +18,8 @@ from .summary import escape_markdown, summary, to_markdown
 TEMPLATE = Path(__file__).with_name("card.md")
 SIMULATED = "**The galaxies are simulated, not observed: all numbers hold for simulated ones.**"
 UNKNOWN = (
-    "**It is not known whether the test galaxies are other galaxies than those that this run was "
-    "trained on: they may be the same ones in other pixels.**"
+    "**It is not known whether the test set is independent: the network that training started "
+    "from may have been trained on the same galaxies in other pixels.**"
 )
 KEPT = {"best": "the best one in validation", "last": "the last one"}
 ROUNDED = " They are rounded to half precision."
@@ -63,12 +65,10 @@ def model_card(run: Run | PathLike) -> str:
     origin = run.origin
     calibration = calibration_of(run)
     comparisons = [key for key in COMPARISONS if metrics.get(key) is not None]
-    if not metrics["symmetric"]:  # One pass is what predict returns.
-        comparisons = [key for key in comparisons if key != "one_pass"]
     text = TEMPLATE.read_text(encoding="utf-8").format(
         tags=json.dumps(_list_tags(origin)),
         datasets=json.dumps([origin.name]),
-        index=_describe_for_hub(run),
+        index=_describe_for_hub(manifest["recipe_name"], origin, metrics),
         manifest=manifest,
         origin=origin,
         simulated=SIMULATED if origin.simulated else "",
@@ -84,10 +84,10 @@ def model_card(run: Run | PathLike) -> str:
         correction=_describe_correction(calibration),
         comparisons=", ".join(COMPARISONS[key] for key in comparisons),
         overall=_overall_table(metrics, comparisons),
-        classes=_class_table(run),
-        use=GALAXY10_USE if run.class_names == CLASS_NAMES else OTHER_USE,
+        classes=_class_table(summary(run), metrics, manifest["class_counts"]),
+        use=GALAXY10_USE if origin.class_names == CLASS_NAMES else OTHER_USE,
         failures=_list_failures(metrics, manifest["class_counts"]),
-        figures=_list_figures(run),
+        figures=_list_figures(run.path / "figures"),
     )
     return re.sub("\n{3,}", "\n\n", text).strip() + "\n"  # Some fields are empty.
 
@@ -101,21 +101,20 @@ def _list_tags(origin: Origin) -> list[str]:
     return tags
 
 
-def _describe_for_hub(run: Run) -> str:
+def _describe_for_hub(name: str, origin: Origin, metrics: dict[str, Any]) -> str:
     """Return the results as the Hugging Face Hub reads them.
 
     They are JSON, which is valid YAML whatever characters a name has.
     """
-    metrics = run.metrics
     result = {
         "task": {"type": "image-classification"},
-        "dataset": {"name": str(run.origin), "type": run.origin.name},
+        "dataset": {"name": str(origin), "type": origin.name},
         "metrics": [
             {"type": hub_type, "name": key, "value": round(metrics[key], 4)}
             for key, hub_type in HUB_TYPES.items()
         ],
     }
-    return json.dumps([{"name": run.manifest["recipe_name"], "results": [result]}])
+    return json.dumps([{"name": name, "results": [result]}])
 
 
 def _describe_start(start: dict[str, Any] | None) -> str:
@@ -145,25 +144,23 @@ def _overall_table(metrics: dict[str, Any], comparisons: list[str]) -> str:
     rows = [["metric", "value", "interval", *titles]]
     rows.append(["---"] * len(rows[0]))
     for key, title in HEADLINE.items():
-        if key in metrics and metrics[key] is None:  # It does not apply to these classes.
+        # Some metrics need certain classes, and earlier evaluations lack newer metrics.
+        if metrics.get(key) is None:
             continue
-        row = [title, format_metric(key, metrics.get(key))]
+        row = [title, format_metric(key, metrics[key])]
         row.append(_format_interval(key, metrics.get(f"{key}_interval")))
         row += [format_metric(key, metrics[name].get(key)) for name in comparisons]
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _class_table(run: Run) -> str:
-    """Return the summary of the run with intervals and with the numbers of all galaxies."""
-    table = summary(run)
-    metrics = run.metrics
+def _class_table(table: Table, metrics: dict[str, Any], counts: list[int]) -> str:
+    """Return a summary in Markdown, with intervals and with the numbers of all galaxies."""
     intervals = [row["recall_interval"] for row in metrics["classes"]]
     intervals.append(metrics["accuracy_interval"])
     texts = [_format_interval("recall", interval) for interval in intervals]
     table.add_column(texts, name="interval of the recall", index=table.index_column("f1"))
     table.rename_column("galaxies", "in the test set")
-    counts = run.manifest["class_counts"]
     table["in all sets"] = [*counts, sum(counts)]
     table["in all sets"].format = ",d"
     return to_markdown(table)
@@ -193,8 +190,8 @@ def _list_failures(metrics: dict[str, Any], counts: list[int]) -> str:
     return "\n".join(lines)
 
 
-def _list_figures(run: Run) -> str:
-    paths = sorted((run.path / "figures").glob("*.png"))
+def _list_figures(folder: Path) -> str:
+    paths = sorted(folder.glob("*.png"))
     if not paths:
         return ""
     images = [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in paths]

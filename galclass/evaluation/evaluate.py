@@ -13,7 +13,7 @@ from ..errors import RunError
 from ..files import PathLike, sha256_of_arrays
 from ..network.options import Symmetric
 from ..run import Run, as_run
-from .calibration import Calibration, calibration_of, check_class_mix, fit_calibration
+from .calibration import Calibration, choose_class_mix, fit_calibration
 from .card import model_card
 from .metrics import compute_metrics, headline
 from .unusual import fit_usual
@@ -82,11 +82,16 @@ def evaluate(
             for other class fractions, None without it. See
             :class:`galclass.evaluation.calibration.Calibration`.
         ``calibration_note``
-            The reason if there is nothing to fit a temperature to, otherwise None.
-        ``one_pass``, ``uncalibrated``, ``uncorrected``
-            Overall metrics for comparison: without averaging; of the averaged probabilities
-            without calibration; and of the calibrated ones without the correction for other class
-            fractions, None without a correction.
+            Why no temperature was fitted; None if one was.
+
+        and for comparison the overall metrics of other probabilities:
+
+        ``one_pass``
+            Without averaging over the symmetries. None if the run does not average.
+        ``uncalibrated``
+            Without calibration.
+        ``uncorrected``
+            Without the correction for other class fractions. None if there is no correction.
 
         They are also written to ``metrics.json``, and described in ``README.md``, the model card.
         The uncalibrated probabilities are in ``predictions.npz`` and ``validation.npz``.
@@ -94,11 +99,12 @@ def evaluate(
     Raises
     ------
     RunError
-        The run is unfinished or part of galclass, or these are not its galaxies.
+        The run is unfinished, or it is a pretrained run inside the package, or it was trained on
+        other galaxies.
     ParameterError
-        Class fractions that are unknown, or that cannot be corrected for in this run.
+        The class fractions are unknown, or this run cannot be corrected for them.
     DataError
-        Images or labels are in another form.
+        Images or labels have the wrong shape or dtype.
 
     Warns
     -----
@@ -121,10 +127,6 @@ def evaluate(
     run.require_complete()
     images = check_images(images)
     labels = check_labels(labels, len(images), classes=len(run.class_names))
-    if class_mix is None:
-        class_mix = _recorded_class_mix(run)
-    elif class_mix == "none":
-        class_mix = None
     evaluation = compute_evaluation(run, images, labels, class_mix=class_mix)
     _warn_of_absent_classes(evaluation.metrics)
     for name, arrays in evaluation.arrays.items():
@@ -134,16 +136,8 @@ def evaluate(
     return evaluation.metrics
 
 
-def _recorded_class_mix(run: Run) -> str | None:
-    """Return the class fractions that the previous evaluation corrected for."""
-    try:
-        return calibration_of(run).class_mix
-    except RunError:  # The metrics are damaged; a new evaluation replaces them.
-        return None
-
-
 def compute_evaluation(
-    run: Run, images: Images, labels: Labels, *, class_mix: str | None
+    run: Run, images: Images, labels: Labels, *, class_mix: str | None = None
 ) -> Evaluation:
     """Compute everything that :func:`evaluate` writes.
 
@@ -152,7 +146,8 @@ def compute_evaluation(
     run : Run
     images : ndarray of uint8, shape (N, s, s, 3)
     labels : ndarray of uint8, shape (N,)
-    class_mix : {"galaxy10"} or None
+    class_mix : {"galaxy10", "none"}, optional
+        See :func:`evaluate`.
 
     Returns
     -------
@@ -164,16 +159,13 @@ def compute_evaluation(
         See :func:`evaluate`.
     """
     parts = check_galaxies(run, images, labels)
+    class_mix = choose_class_mix(run, class_mix, labels[parts.train], labels[parts.validation])
     names = run.class_names
-    check_class_mix(class_mix, names, labels[parts.train], labels[parts.validation])
+    symmetric = run.symmetric
 
     model = run.load_model()
-    validation = _predict_part(model, images, labels, parts.validation, run.symmetric)
-    test = _predict_part(model, images, labels, parts.test, run.symmetric)
-    one_pass = test
-    if run.symmetric:
-        one_pass = _predict_part(model, images, labels, parts.test, False)
-
+    validation = _predict_part(model, images, labels, parts.validation, symmetric)
+    test = _predict_part(model, images, labels, parts.test, symmetric)
     calibration, note = fit_calibration(
         validation["labels"],
         validation["probabilities"],
@@ -181,12 +173,24 @@ def compute_evaluation(
         class_counts=np.bincount(labels[parts.train], minlength=len(names)).tolist(),
     )
     probabilities = calibration.apply(test["probabilities"])
+
+    compared: dict[str, NDArray[Any] | None] = {
+        "one_pass": None,
+        "uncalibrated": test["probabilities"],
+        "uncorrected": None,
+    }
+    if symmetric:
+        one_pass = _predict_part(model, images, labels, parts.test, False)
+        compared["one_pass"] = calibration.apply(one_pass["probabilities"])
+    if class_mix is not None:
+        without_correction = Calibration(calibration.temperature)
+        compared["uncorrected"] = without_correction.apply(test["probabilities"])
     metrics = {
-        "symmetric": run.symmetric,
+        "symmetric": symmetric,
         **compute_metrics(test["labels"], probabilities, names),
         "calibration": calibration.record(),
         "calibration_note": note,
-        **compare_probabilities(calibration, test, one_pass["probabilities"], names),
+        **_measure_headlines(test["labels"], compared, names),
     }
     arrays = {
         "predictions": test,
@@ -204,19 +208,18 @@ def check_galaxies(run: Run, images: Images, labels: Labels) -> Split:
     Raises
     ------
     RunError
-        These are not the galaxies of the run, or not in its order or with its labels.
+        The run was trained on other galaxies, in another order or with other labels.
     """
+    origin = run.origin
     recorded = run.manifest["split"]
-    is_same = sha256_of_arrays(images, labels) == run.origin.sha256
-    if is_same:
+    if sha256_of_arrays(images, labels) == origin.sha256:
         parts, record = split_record(labels, recorded.get("protocol"))
-        is_same = record == recorded
-    if not is_same:
-        raise RunError(
-            f"these {len(labels):,} galaxies are not the {run.origin.galaxies:,} of the run, or "
-            f"they are in another order; give the galaxies of {run.origin.name}"
-        )
-    return parts
+        if record == recorded:
+            return parts
+    raise RunError(
+        f"these {len(labels):,} galaxies are not the {origin.galaxies:,} of the run, or they are "
+        f"in another order; give the galaxies of {origin.name}"
+    )
 
 
 def _predict_part(
@@ -233,50 +236,24 @@ def _predict_part(
     return {"indices": indices, "labels": labels[indices], "probabilities": probabilities}
 
 
-def compare_probabilities(
-    calibration: Calibration,
-    test: dict[str, NDArray[Any]],
-    one_pass: NDArray[np.float32],
-    names: tuple[str, ...],
+def _measure_headlines(
+    labels: Labels, compared: dict[str, NDArray[Any] | None], names: tuple[str, ...]
 ) -> dict[str, dict[str, float | None] | None]:
-    """Return the overall metrics of other probabilities than those that predict returns.
-
-    Parameters
-    ----------
-    calibration : Calibration
-        The calibration of the run.
-    test : dict of ndarray
-        ``labels`` and ``probabilities`` of the test set, as in ``predictions.npz``.
-    one_pass : ndarray of float, shape (n, classes)
-        Probabilities without averaging.
-    names : tuple of str
-
-    Returns
-    -------
-    dict
-        ``one_pass``, ``uncalibrated`` and ``uncorrected``, see :func:`evaluate`.
-    """
-
-    def measure(probabilities: NDArray[Any]) -> dict[str, float | None]:
-        return headline(compute_metrics(test["labels"], probabilities, names))
-
-    uncorrected = None
-    if calibration.class_mix is not None:
-        without_correction = Calibration(calibration.temperature)
-        uncorrected = measure(without_correction.apply(test["probabilities"]))
-    return {
-        "one_pass": measure(calibration.apply(one_pass)),
-        "uncalibrated": measure(test["probabilities"]),
-        "uncorrected": uncorrected,
-    }
+    """Return the overall metrics of each kind of probabilities; None for a missing kind."""
+    headlines: dict[str, dict[str, float | None] | None] = {}
+    for key, probabilities in compared.items():
+        headlines[key] = None
+        if probabilities is not None:
+            headlines[key] = headline(compute_metrics(labels, probabilities, names))
+    return headlines
 
 
 def find_examples(
     images: Images, labels: Labels, train: NDArray[np.int64]
 ) -> dict[str, NDArray[Any]]:
     """Return the first training image of each class, and the classes."""
-    first = train[np.unique(labels[train], return_index=True)[1]]
-    return {"images": images[first], "labels": labels[first]}
+    classes, positions = np.unique(labels[train], return_index=True)
+    return {"images": images[train[positions]], "labels": classes}
 
 
 def find_mistakes(

@@ -13,6 +13,7 @@ from ..intervals import FEW, wilson_interval
 
 BINS = 15
 RESAMPLES = 1000
+MOST_CONFUSIONS = 5
 # The overall metrics and their titles. Model card, summary, studies and command line show all
 # that are listed here; compute_metrics computes them.
 HEADLINE = {
@@ -79,14 +80,14 @@ def compute_metrics(
             See :func:`compute_calibration`.
         ``accuracy_interval``, ``balanced_accuracy_interval``, ...
             The 95 % interval of the metrics down to ``reweighted_accuracy``: Wilson's for the
-            accuracy. For the others, percentiles of 1,000 resamples of the galaxies with
-            replacement (bootstrap), of which only those count that hold every class present; None
-            if fewer than 100 do.
+            accuracy, and for the others percentiles of 1,000 resamples of the galaxies with
+            replacement (bootstrap). Resamples that lack a class are dropped; None if fewer than
+            100 remain.
         ``classes``
             A list with one dict per class: ``name``, ``precision``, ``recall``,
             ``recall_interval`` (Wilson's, 95 %), ``f1`` and ``support`` (the number of galaxies).
-            The precision is None if no galaxy is predicted as the class, the recall and its
-            interval if the class is absent, and F1 if both are so.
+            The precision is None if no galaxy is predicted as the class. The recall and its
+            interval are None if no galaxy has the class. F1 is None if both apply.
         ``confusion_matrix``
             Lists of counts: rows predicted, columns true.
 
@@ -146,7 +147,7 @@ def _check_probabilities(probabilities: ArrayLike) -> NDArray[Any]:
     if not np.allclose(sums, 1, atol=1e-3) or probabilities.min() < 0:
         raise DataError(
             f"probabilities from {probabilities.min()} to {probabilities.max()}, expected finite "
-            "ones of 0 to 1 that sum to 1 in each row; leave out images without a prediction"
+            "numbers from 0 to 1 with a sum of 1 in each row; leave out images without a prediction"
         )
     return probabilities
 
@@ -165,16 +166,7 @@ def confusion_matrix(labels: Labels, predicted: Labels, *, classes: int) -> NDAr
     -------
     ndarray of int64, shape (classes, classes)
         Rows predicted, columns true, as published. scikit-learn's matrix is the transpose.
-
-    Raises
-    ------
-    DataError
-        A class is out of range, or the two arrays differ in length.
     """
-    labels = check_labels(labels, classes=classes)
-    predicted = check_labels(predicted, classes=classes, name="predicted")
-    if len(labels) != len(predicted):
-        raise DataError(f"{len(labels)} labels but {len(predicted)} predicted; expected one each")
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (predicted, labels), 1)
     return matrix
@@ -194,33 +186,30 @@ def format_metric(key: str, value: float | None) -> str:
     return f"{100 * value:.1f} %"
 
 
-def reliability(
-    labels: Labels, probabilities: ArrayLike, *, bins: int = BINS
-) -> dict[str, NDArray[Any]]:
-    """Compute accuracy against confidence, in equal bins of the largest probability.
+def reliability(labels: Labels, probabilities: ArrayLike) -> dict[str, NDArray[Any]]:
+    """Compute accuracy against confidence, in 15 equal bins of the largest probability.
 
     Parameters
     ----------
     labels : array of int, shape (n,)
     probabilities : array of float, shape (n, classes)
-    bins : int, default 15
 
     Returns
     -------
-    dict of ndarray, shape (bins,)
+    dict of ndarray, shape (15,)
         ``galaxies``, ``confidence`` (mean largest probability) and ``accuracy``; the last two are
         NaN in empty bins.
     """
     probabilities = np.asarray(probabilities, float)
     confidence = probabilities.max(axis=1)
     is_correct = probabilities.argmax(axis=1) == labels
-    bin_numbers = np.minimum((confidence * bins).astype(int), bins - 1)
-    galaxies = np.bincount(bin_numbers, minlength=bins)
+    bin_numbers = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    galaxies = np.bincount(bin_numbers, minlength=BINS)
     with np.errstate(invalid="ignore"):
         return {
             "galaxies": galaxies,
-            "confidence": np.bincount(bin_numbers, confidence, minlength=bins) / galaxies,
-            "accuracy": np.bincount(bin_numbers, is_correct, minlength=bins) / galaxies,
+            "confidence": np.bincount(bin_numbers, confidence, minlength=BINS) / galaxies,
+            "accuracy": np.bincount(bin_numbers, is_correct, minlength=BINS) / galaxies,
         }
 
 
@@ -256,27 +245,26 @@ def compute_calibration(labels: Labels, probabilities: ArrayLike) -> dict[str, f
     }
 
 
-def top_confusions(matrix: ArrayLike, count: int = 5) -> list[Confusion]:
-    """Find the pairs of classes that are confused most often.
+def top_confusions(matrix: ArrayLike) -> list[Confusion]:
+    """Find the five pairs of classes that are confused most often.
 
     Parameters
     ----------
     matrix : array of int, shape (classes, classes)
         Rows predicted, columns true.
-    count : int, default 5
-        Maximum number of pairs.
 
     Returns
     -------
     list of Confusion
-        The largest fraction first. Classes with fewer than ten galaxies are left out.
+        Five or fewer, the largest fraction first. True classes with fewer than ten galaxies are
+        left out.
     """
     matrix = np.asarray(matrix)
     support = matrix.sum(axis=0)
     fractions = np.where(support >= FEW, matrix / np.maximum(support, 1), 0)
     np.fill_diagonal(fractions, 0)
     confusions = []
-    for cell in np.argsort(fractions, axis=None)[::-1][:count].tolist():
+    for cell in np.argsort(fractions, axis=None)[::-1][:MOST_CONFUSIONS].tolist():
         predicted, true = divmod(cell, len(matrix))
         fraction = float(fractions[predicted, true])
         if fraction > 0:
@@ -287,7 +275,8 @@ def top_confusions(matrix: ArrayLike, count: int = 5) -> list[Confusion]:
 def _compute_averages(matrix: NDArray[np.int64], class_names: tuple[str, ...]) -> dict[str, Any]:
     """Return the averages over classes, each with its bootstrap interval."""
     galaxies = matrix.sum()
-    # A resample of galaxies is a multinomial sample of the cells of the matrix.
+    # Drawing n galaxies with replacement is the same as drawing the n counts of the matrix from a
+    # multinomial distribution.
     resamples = np.random.default_rng(0).multinomial(galaxies, matrix.ravel() / galaxies, RESAMPLES)
     resamples = resamples.reshape(-1, *matrix.shape)
     classes_present = (matrix.sum(axis=0) > 0).sum()
@@ -295,13 +284,14 @@ def _compute_averages(matrix: NDArray[np.int64], class_names: tuple[str, ...]) -
     resampled = _average_classes(resamples[holds_all], class_names)
     averages: dict[str, Any] = {}
     for key, average in _average_classes(matrix, class_names).items():
-        values = resampled[key]
-        averages[key] = None
-        averages[f"{key}_interval"] = None
-        if not np.isnan(average):
-            averages[key] = float(average)
-        if len(values) >= RESAMPLES / 10 and not np.isnan(values).any():
-            averages[f"{key}_interval"] = np.percentile(values, [2.5, 97.5]).tolist()
+        value: float | None = float(average)
+        interval = None
+        if np.isnan(average):
+            value = None
+        elif len(resampled[key]) >= RESAMPLES / 10:
+            interval = np.percentile(resampled[key], [2.5, 97.5]).tolist()
+        averages[key] = value
+        averages[f"{key}_interval"] = interval
     return averages
 
 

@@ -24,11 +24,12 @@ def summary(run: Run | PathLike) -> Table:
     Returns
     -------
     astropy.table.Table
-        ``class`` (the number of the class in figures, as text), ``name``, ``precision``,
-        ``recall`` and ``f1`` (%; masked if undefined, see :func:`galclass.compute_metrics`), and
-        ``galaxies`` of the test set. The last row, ``all``, is for all galaxies together, for
-        which precision, recall and F1 are the accuracy. ``meta`` has the overall metrics as in
-        ``metrics.json``, each with its 95 % interval (None if there is none), and ``origin``.
+        The columns are ``class`` (text: the number of the class as figures show it), ``name``,
+        ``precision``, ``recall`` and ``f1`` (in percent; masked if undefined, see
+        :func:`galclass.compute_metrics`) and ``galaxies`` (in the test set). The last row,
+        ``all``, is for all galaxies together; its precision, recall and F1 are the accuracy.
+        ``meta`` has the overall metrics as in ``metrics.json``, each with its 95 % interval (None
+        if there is none), and ``origin``.
 
     Raises
     ------
@@ -98,5 +99,5 @@ def _format_value(column: Any, row: int) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return text as one line without meaning for Markdown."""
+    """Escape Markdown's special characters and put the text on one line."""
     return re.sub(r"([\\|`*_<\[])", r"\\\1", " ".join(text.split()))

@@ -14,8 +14,8 @@ from ..intervals import wilson_interval
 from ..run import Run, as_run
 from .calibration import calibration_of
 
-# Level of the interval whose lower end has to reach the target: one standard deviation. The
-# largest sample whose purity itself reaches the target would be one that chance has favoured.
+# We require the lower end of the 68 % interval to reach the target: requiring only the measured
+# purity would pick samples that look pure by luck.
 CONFIDENCE = 0.6827
 MEASURED = ("galaxies", "purity", "completeness", "purity_low", "purity_high")
 
@@ -28,7 +28,8 @@ def thresholds(
     The sample of a class consists of the galaxies that are predicted as this class with a
     probability at or above the threshold. Thresholds are chosen on the validation set such that
     the lower end of the 68 % interval (Wilson's) reaches the target; the test set shows if the
-    sample reaches it. A purity holds for galaxies with the class fractions of the run's own.
+    sample reaches it. The purity holds only for samples with the class fractions of the run's own
+    galaxies.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def thresholds(
     Raises
     ------
     ParameterError
-        Not exactly one target between 0 and 1.
+        `purity` and `completeness` are both given or both missing, or the value is not between 0
+        and 1.
     RunError
         The run is not evaluated.
 
@@ -88,13 +90,14 @@ def thresholds(
 
 def _check_target(purity: float | None, completeness: float | None) -> tuple[str, float]:
     """Return the name and the value of the target."""
-    targets = {"purity": purity, "completeness": completeness}
-    given = {name: target for name, target in targets.items() if target is not None}
-    if len(given) == 1:
-        ((name, target),) = given.items()
-        is_number = isinstance(target, Real) and not isinstance(target, bool)
-        if is_number and 0 < target < 1:
-            return name, float(target)
+    name = "purity"
+    target = purity
+    if purity is None:
+        name = "completeness"
+        target = completeness
+    is_single = purity is None or completeness is None
+    if is_single and isinstance(target, Real) and not isinstance(target, bool) and 0 < target < 1:
+        return name, float(target)
     raise ParameterError(
         f"purity={purity!r}, completeness={completeness!r}; expected one of them, between 0 and 1"
     )
@@ -154,6 +157,7 @@ def _measure_sample(
     part: str, curve: dict[str, NDArray[Any]], threshold: float
 ) -> dict[str, float]:
     """Return the columns of the table for the galaxies at or above a threshold."""
+    # The thresholds of the curve decrease.
     position = int((curve["threshold"] >= threshold).sum()) - 1
     if position < 0:
         return {f"{part}_galaxies": 0}

@@ -1,11 +1,17 @@
 """Detection of images that are unlike the training images.
 
-An image is described by 39 numbers: logarithms of its mean brightness in eight rings around the
-centre, in each colour, and of its contrast on scales of 1 to 4 pixels, partly in the centre only.
-The squared Mahalanobis distance (1936, Proc. Natl. Inst. Sci. India 2, 49) of these numbers from
-the mean of the training images, with the covariance of the training images, is ranked among the
-distances of the validation images. The network is not used, because it does not see properties
-that its classes do not depend on.
+An image is described by the logarithms of 39 numbers:
+
+- 24: the mean brightness in 8 rings around the centre, in 3 colours;
+- 10: the sharpness, which is the difference between each pixel and its four neighbours: its mean,
+  its root mean square and its mean near the centre, in 3 colours each, and its median in green;
+- 5: the contrast between pixels at a distance of 1 pixel in 3 colours, and at distances of 2 and 4
+  pixels in green.
+
+The distance of an image from the training images is the squared Mahalanobis distance (1936, Proc.
+Natl. Inst. Sci. India 2, 49) with their mean and covariance. It is ranked among the distances of
+the validation images. The network itself is not used: it ignores everything that its classes do not
+depend on.
 """
 
 import numpy as np
@@ -62,7 +68,7 @@ def _sharpness(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         difference.mean(axis=(2, 3)),
         np.sqrt(np.square(difference).mean(axis=(2, 3))),
         difference[..., inner, inner].mean(axis=(2, 3)),
-        np.median(difference[:, 1].reshape(n, -1), axis=1)[:, None],
+        np.median(difference[:, 1].reshape(n, -1), axis=1)[:, None],  # green only
     ]
 
 
@@ -80,7 +86,7 @@ def _contrasts(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def fit_usual(train: Images, validation: Images) -> dict[str, NDArray[np.float64]]:
-    """Compute the statistics of the images of a training for :func:`rank_unusual`.
+    """Compute the statistics of a run's training images for :func:`rank_unusual`.
 
     Parameters
     ----------

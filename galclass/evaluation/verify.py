@@ -25,19 +25,37 @@ TOLERANCE = 1e-4
 # The history is compared within this tolerance if the training was in half precision, or if the
 # weights were rounded to it afterwards.
 HALF_TOLERANCE = 0.02
-# The last digits of nearly dependent numbers depend on the processor.
+# The inverse covariance is ill-conditioned, so that its last digits differ between processors.
 RELATIVE_TOLERANCE_USUAL = 1e-3
 
-# Entries that network, galaxies and history do not determine, for each part of a run.
+# Entries that cannot be recomputed and are not compared.
 UNKNOWABLE = {
     "manifest.json": {
-        *("galclass", "versions", "device", "threads", "earlier", "precision", "precision_reason"),
-        *("wall_time_s", "images_per_second", "recipe_name", "seed", "start", "note"),
+        "device",
+        "earlier",
+        "galclass",
+        "images_per_second",
+        "note",
+        "precision",
+        "precision_reason",
+        "recipe_name",
+        "seed",
+        "start",
+        "threads",
+        "versions",
+        "wall_time_s",
         "weights_precision",
     },
     "manifest.json, recipe": {
-        *("batch_size", "optimizer", "learning_rate", "schedule", "warmup_epochs"),
-        *("weight_decay", "label_smoothing", "averaging", "symmetries"),
+        "averaging",
+        "batch_size",
+        "label_smoothing",
+        "learning_rate",
+        "optimizer",
+        "schedule",
+        "symmetries",
+        "warmup_epochs",
+        "weight_decay",
     },
     "history.csv": {"loss", "accuracy"},
 }
@@ -55,12 +73,18 @@ def verify(run: Run | PathLike, data: PathLike | None = None, **columns: str) ->
     history within 0.02 if training or weights are in half precision. Nothing is written.
 
     Damaged, mixed up and edited files are found, but the result does not prove how a run was made.
-    These cannot be verified: the entries in :data:`UNKNOWABLE`, which are most of the recipe, the
-    seed, versions, device, precision and duration, and the loss and accuracy of the training; the
-    validation of other epochs, if the best epoch remains the best; the name and the title of a
-    file; and everything about galaxies that came as arrays except their hash. Runs that are given
-    away without images lack ``examples.npz`` and ``mistakes.npz``, and are verified without them.
-    ``README.md`` and ``figures/`` are not read.
+    Runs that are given away without images lack ``examples.npz`` and ``mistakes.npz``, and are
+    verified without them.
+
+    Not verified:
+
+    - most of the recipe, the seed, the versions, the device, the precision and the duration: the
+      entries in :data:`UNKNOWABLE`;
+    - the loss and the accuracy on the training set;
+    - the validation of all other epochs, if the best epoch remains the best;
+    - the name and the title of a file of galaxies;
+    - everything except the hash about galaxies that came as arrays;
+    - ``README.md`` and ``figures/``.
 
     Parameters
     ----------
@@ -126,21 +150,23 @@ def _check_manifest(run: Run, dataset: Dataset) -> list[str]:
     if list(history) != COLUMNS or history["epoch"].tolist() != list(range(1, epochs + 1)):
         raise RunError(f"history.csv: expected the columns {COLUMNS} and epochs 1, 2, 3 ...")
     try:
-        recipe = Recipe(**{**manifest["recipe"], "epochs": epochs})
+        recipe = replace(Recipe(**manifest["recipe"]), epochs=epochs)
         _, split = split_record(dataset.labels, manifest["split"].get("protocol"))
     except (ParameterError, TypeError) as error:
         raise RunError(f"manifest.json, recipe or split: {error}") from error
     origin = _expected_origin(run.origin, dataset.origin)
+    # The name of the recipe, the seed and the start are not compared.
+    training = describe_training(
+        dataset._replace(origin=origin),
+        recipe_name="",
+        recipe=recipe,
+        seed=0,
+        split=split,
+        start={},
+    )
     expected = {
+        **training,
         "status": "complete",
-        **describe_training(
-            dataset._replace(origin=origin),
-            recipe_name=manifest.get("recipe_name", ""),
-            recipe=recipe,
-            seed=manifest.get("seed", 0),
-            split=split,
-            start=manifest.get("start"),
-        ),
         "epochs": epochs,
         "best_epoch": best_epoch(history),
         "kept_epoch": _kept_epoch(run),
@@ -150,7 +176,7 @@ def _check_manifest(run: Run, dataset: Dataset) -> list[str]:
 
 
 def _expected_origin(recorded: Origin, loaded: Origin) -> Origin:
-    """Return the origin that the galaxies show; the record states what they do not show."""
+    """Return the expected origin: what the galaxies show, and the rest from the record."""
     if _is_named(recorded):
         return loaded
     if recorded.kind == "arrays":
@@ -199,8 +225,7 @@ def _check_results(run: Run, dataset: Dataset) -> list[str]:
     """Compare the files that an evaluation writes, and the hashes of the images."""
     images = dataset.images
     try:
-        class_mix = calibration_of(run).class_mix
-        evaluation = compute_evaluation(run, images, dataset.labels, class_mix=class_mix)
+        evaluation = compute_evaluation(run, images, dataset.labels)
     except ParameterError as error:
         raise RunError(f"metrics.json, calibration: {error}") from error
     expected = dict(evaluation.arrays)
@@ -209,7 +234,8 @@ def _check_results(run: Run, dataset: Dataset) -> list[str]:
         recorded = getattr(run, name)
         differences += _compare(f"{name}.npz", recorded, expected[name], TOLERANCE)
     if not differences:
-        # The order of nearly equal probabilities depends on their last bits.
+        # Mistakes are ordered by probability, and the order of nearly equal ones depends on their
+        # last bits: we take the recorded ones, which were found to be correct.
         test = run.predictions
         probabilities = calibration_of(run).apply(test["probabilities"])
         expected["mistakes"] = find_mistakes(images, test["indices"], test["labels"], probabilities)
@@ -232,7 +258,7 @@ def _check_seen(run: Run, dataset: Dataset) -> list[str]:
     expected = np.unique(hash_images(dataset.images)[used])
     recorded = run.seen
     if run.manifest.get("start"):
-        # The images of the first training are not known.
+        # We do not have the images of the run that training started from.
         recorded = np.intersect1d(recorded, expected)
     if np.array_equal(recorded, expected):
         return []
@@ -241,23 +267,22 @@ def _check_seen(run: Run, dataset: Dataset) -> list[str]:
 
 def _compare(name: str, recorded: Any, expected: Any, tolerance: float = 0.0) -> list[str]:
     """Return one line per difference between two JSON values or arrays."""
+    differences = []
     if isinstance(recorded, dict) and isinstance(expected, dict):
-        keys = sorted({*recorded, *expected} - UNKNOWABLE.get(name, set()))
-        pairs = [(f"{name}, {key}", recorded.get(key), expected.get(key)) for key in keys]
+        for key in sorted({*recorded, *expected} - UNKNOWABLE.get(name, set())):
+            differences += _compare(
+                f"{name}, {key}", recorded.get(key), expected.get(key), tolerance
+            )
     elif isinstance(recorded, list) and isinstance(expected, list):
         if len(recorded) != len(expected):
             return [f"{name}: {len(recorded)} values, expected {len(expected)}"]
-        pairs = [
-            (f"{name}[{i}]", *values)
-            for i, values in enumerate(zip(recorded, expected, strict=True))
-        ]
+        for i in range(len(expected)):
+            differences += _compare(f"{name}[{i}]", recorded[i], expected[i], tolerance)
     elif isinstance(expected, np.ndarray):
-        return _compare_arrays(name, recorded, expected, tolerance)
-    elif _is_equal(recorded, expected, tolerance):
-        return []
-    else:
-        return [f"{name}: recorded {recorded!r}, expected {expected!r}"]
-    return [line for pair in pairs for line in _compare(*pair, tolerance)]
+        differences = _compare_arrays(name, recorded, expected, tolerance)
+    elif not _is_equal(recorded, expected, tolerance):
+        differences.append(f"{name}: recorded {recorded!r}, expected {expected!r}")
+    return differences
 
 
 def _compare_arrays(
@@ -277,5 +302,5 @@ def _compare_arrays(
 def _is_equal(recorded: Any, expected: Any, tolerance: float) -> bool:
     if isinstance(recorded, float) and isinstance(expected, float):
         return abs(recorded - expected) <= tolerance
-    # In Python, True equals 1.
+    # True == 1 in Python, so the types are compared as well.
     return bool(recorded == expected) and isinstance(recorded, bool) == isinstance(expected, bool)

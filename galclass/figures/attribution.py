@@ -1,15 +1,12 @@
 """Plot where in images the evidence for the predicted class lies."""
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from ..data.arrays import Images, Labels, check_images, check_labels
 from ..data.dataset import Origin
 from ..evaluation.attribution import evidence
 from ..labels import class_number
-from ..prediction.network import AnyNetwork, is_model
-from ..prediction.predict import predict
-from ..run import as_run, load_pretrained
+from ..prediction.network import AnyNetwork, is_model, load_network
 from .style import add_origin, house_style, plot_images
 
 MOST_IMAGES = 10
@@ -33,8 +30,8 @@ def plot_attribution(
     labels : array of int, shape (N,), optional
         True classes, written into the titles.
     origin : Origin, optional
-        Where the galaxies came from; written below the figure. It also gives a Keras network the
-        names of its classes.
+        The origin of the galaxies; it is written below the figure, and names the classes of a
+        Keras network.
     run : Run, path-like or keras.Model, optional
         The network. Default: the pretrained network.
     fig : matplotlib.figure.Figure, optional
@@ -43,16 +40,17 @@ def plot_attribution(
     Returns
     -------
     matplotlib.figure.Figure
-        Each image, and below it the same image in grey under a map of the evidence: the more
-        evidence, the brighter and the more opaque the colour; see
+        Each image, and below it the same image in grey under a map of the evidence. More evidence
+        has a brighter and more opaque colour; see
         :func:`galclass.evaluation.attribution.evidence`.
 
     Raises
     ------
     DataError
-        Images or labels are in another form, or the network does not have these classes.
+        Images or labels have the wrong shape or dtype, or the network has other classes.
     ParameterError
-        The network is not a sequence of layers as :func:`galclass.build_cnn` makes it.
+        The network is not a keras.Sequential with convolutions and a dense output layer, or
+        `origin` is not an Origin.
     RunError
         The run cannot be read.
 
@@ -62,34 +60,31 @@ def plot_attribution(
     >>> galaxies = galclass.load_data("simulated", n=5)
     >>> galclass.plot_attribution(*galaxies).savefig("attribution.png")
     """
+    from ..network.probabilities import predict_proba
+
     images = check_images(images)
+    class_names = None
+    if is_model(run) and isinstance(origin, Origin):
+        class_names = origin.class_names
+    network = load_network(run, class_names=class_names, precision="float32")
+    names = network.record["class_names"]
     if labels is not None:
-        labels = check_labels(labels, len(images))[:MOST_IMAGES]
+        labels = check_labels(labels, len(images), classes=len(names))[:MOST_IMAGES]
     images = images[:MOST_IMAGES]
-    if run is None:
-        run = load_pretrained()
-    if is_model(run):
-        model = run
-        class_names = None
-        if origin is not None:
-            class_names = origin.class_names
-        table = predict(images, run=run, class_names=class_names)
-    else:
-        model = as_run(run).load_model()
-        table = predict(images, run=run)
-    names = table.meta["class_names"]
-    titles = [f"predicted {class_number(c, names)}" for c in table["class"]]
+    probabilities = predict_proba(network.model, images, symmetric=network.record["symmetric"])
+    predicted = network.calibration.apply(probabilities).argmax(axis=1)
+    titles = [f"predicted {class_number(c, names)}" for c in predicted]
     if labels is not None:
-        labels = check_labels(labels, classes=len(names))
         for i, c in enumerate(labels):
             titles[i] += f"\nlabelled {class_number(c, names)}"
-    maps = evidence(model, images, np.asarray(table["class"]))
+    maps = evidence(network.model, images, predicted)
     with house_style():
         fig, axes = plot_images(images, titles, below=1 + GAP, on=fig)
-        for ax, image, opacity in zip(axes, images, maps, strict=False):
+        for ax, image, image_map in zip(axes, images, maps, strict=False):
             below = ax.inset_axes([0, -1 - GAP, 1, 1])
             below.set_axis_off()
             below.imshow(image.mean(axis=-1), cmap="gray", interpolation="bicubic")
-            below.imshow(opacity, cmap="inferno", alpha=0.8 * opacity, interpolation="bilinear")
+            opacity = 0.8 * image_map
+            below.imshow(image_map, cmap="inferno", alpha=opacity, interpolation="bilinear")
         add_origin(fig, origin)
     return fig

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..data.arrays import Labels, check_labels
-from ..data.dataset import Origin
+from ..data.dataset import Origin, class_names_of
 from ..data.galaxy10 import CLASS_COUNTS, CLASS_NAMES
 from ..labels import class_label
 from ..run import Run
@@ -22,9 +22,9 @@ def plot_class_counts(
     labels : Run, or array of int, shape (N,)
         A run, or the classes of galaxies, from 0.
     origin : Origin, optional
-        Where the galaxies came from, as :func:`galclass.load_data` returns it: the names of the
-        classes, and the text below the figure. Default: the origin of the run; without it, classes
-        are numbers.
+        The origin that :func:`galclass.load_data` returns. It gives the names of the classes and
+        the text below the figure. Default: classes are numbers. Ignored for a run, which has its
+        own origin.
     ax : matplotlib.axes.Axes, optional
         Where to plot. Default: a new figure.
 
@@ -37,7 +37,9 @@ def plot_class_counts(
     Raises
     ------
     DataError
-        Labels are in another form or out of range.
+        Labels have the wrong shape or dtype, or are out of range.
+    ParameterError
+        `origin` is not an Origin.
 
     Examples
     --------
@@ -47,21 +49,17 @@ def plot_class_counts(
     """
     if isinstance(labels, Run):
         origin = labels.origin
-        counts = np.array(labels.manifest["class_counts"])
-    elif isinstance(origin, Origin):
-        classes = len(origin.class_names)
-        counts = np.bincount(check_labels(labels, classes=classes), minlength=classes)
-    else:
-        counts = np.bincount(check_labels(labels), minlength=2)
-    if isinstance(origin, Origin):
         names = origin.class_names
+        counts = np.array(labels.manifest["class_counts"])
     else:
-        names = tuple(str(c) for c in range(len(counts)))
+        labels = check_labels(labels)
+        names = class_names_of(labels, origin)
+        counts = np.bincount(check_labels(labels, classes=len(names)), minlength=len(names))
     rows = np.arange(len(names))
     percent = 100 * counts / counts.sum()
     bar_ends = percent
     with house_style():
-        fig = make_figure(0.3, 1.7 * max(len(rows), 4), on=ax)
+        fig = make_figure(aspect=0.3, lines=1.7 * max(len(rows), 4), on=ax)
         if ax is None:
             ax = fig.subplots()
         ax.barh(rows, percent, color=LIGHT_BLUE, label=f"here, {counts.sum():,} galaxies")

@@ -24,7 +24,7 @@ def plot_mistakes(run: Run, *, fig: Figure | None = None) -> Figure:
     Raises
     ------
     RunError
-        The run is not evaluated, or is without its images, like the pretrained runs.
+        The run is not evaluated, or does not hold images, like the pretrained runs.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import DataError
-from ..images.prepare import Framing, ImageLike, iter_prepared
+from ..images.prepare import Framing, ImageLike, iter_prepared, list_images
 from ..labels import printable
 from .style import LIGHT_BLUE, current_layout, house_style, plot_images
 
@@ -49,7 +49,7 @@ def plot_predictions(
     Raises
     ------
     DataError
-        No image could be read, or the table is without its ``meta``.
+        No image could be read, the table has another length, or it lacks entries in its ``meta``.
 
     Examples
     --------
@@ -64,9 +64,15 @@ def plot_predictions(
             f"the table's meta lacks {missing}, expected the table that predict returned; write "
             "tables as ECSV to read them with their meta again"
         )
+    images = list(list_images(images))
+    if len(images) != len(table):
+        raise DataError(
+            f"{len(images)} images and a table of {len(table)} rows, expected one row per image; "
+            "give the images that predict classified"
+        )
     meta = table.meta
     framing = Framing(meta["image_size"], meta["crop"], force=meta["crop_all"])
-    pairs = zip(table, iter_prepared(images, framing), strict=False)
+    pairs = zip(table, iter_prepared(images, framing), strict=True)
     readable = ((row, image) for row, (_, image, _) in pairs if image is not None)
     shown = list(itertools.islice(readable, MOST_IMAGES))
     if not shown:

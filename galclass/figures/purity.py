@@ -1,5 +1,6 @@
 """Plot purity and completeness of each class against the threshold."""
 
+import math
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -29,9 +30,9 @@ def plot_purity(run: Run, *, fig: Figure | None = None) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel per class, about the test galaxies that are classified as it with the
-        probability of the threshold or more. Probabilities are calibrated, as
-        :func:`galclass.predict` returns them; see :func:`galclass.thresholds`.
+        One panel per class. The sample at a threshold consists of the test galaxies that are
+        predicted as the class with at least this probability, calibrated as
+        :func:`galclass.predict` returns it; see :func:`galclass.thresholds`.
 
     Raises
     ------
@@ -49,9 +50,9 @@ def plot_purity(run: Run, *, fig: Figure | None = None) -> Figure:
     origin = run.origin
     names = origin.class_names
     columns = min(int(current_layout().width / PANEL_WIDTH), len(names))
-    rows = -(-len(names) // columns)
+    rows = math.ceil(len(names) / columns)
     with house_style():
-        fig = make_figure(0.8 * rows / max(columns, 3), 3 * rows + 5, on=fig)
+        fig = make_figure(aspect=0.8 * rows / max(columns, 3), lines=3 * rows + 5, on=fig)
         axes = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for c in range(len(names)):
             ax = axes.flat[c]

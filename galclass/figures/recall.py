@@ -16,7 +16,8 @@ PUBLISHED_RECALL = (0.610, 0.956, 0.901, 0.552, 0.786, 0.0, 0.899, 0.635, 0.438,
 def plot_recall(run: Run, *, ax: Axes | None = None) -> Figure:
     """Plot the recall of each class with its 95 % interval.
 
-    The intervals are Wilson's (1927, JASA 22, 209), which hold for few galaxies and near 0 and 1.
+    The intervals are Wilson's (1927, JASA 22, 209). They are valid even for few galaxies and for
+    a recall near 0 or 1.
 
     Parameters
     ----------
@@ -51,11 +52,11 @@ def plot_recall(run: Run, *, ax: Axes | None = None) -> Figure:
     recall = 100 * np.array([row["recall"] for row in classes], float)
     limits = 100 * np.array([row["recall_interval"] or (np.nan, np.nan) for row in classes])
     with house_style():
-        fig = make_figure(0.3, 1.8 * max(len(rows), 4), on=ax)
+        fig = make_figure(aspect=0.3, lines=1.8 * max(len(rows), 4), on=ax)
         if ax is None:
             ax = fig.subplots()
         label = f"this run, 95 % intervals; mean {100 * metrics['balanced_accuracy']:.1f} %"
-        bars = np.abs(limits.T - recall)
+        bars = np.abs(limits.T - recall)  # lengths below and above the recall
         ax.errorbar(recall, rows, xerr=bars, fmt="o", color=BLUE, elinewidth=2, label=label)
         if names == CLASS_NAMES:
             published = 100 * np.array(PUBLISHED_RECALL)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import Labels
 from ..evaluation.calibration import calibration_of
-from ..evaluation.metrics import compute_calibration, reliability
+from ..evaluation.metrics import BINS, compute_calibration, reliability
 from ..intervals import FEW
 from ..run import Run
 from .style import BLUE, GREY, ORANGE, add_origin, house_style, make_figure
@@ -53,7 +53,7 @@ def plot_reliability(run: Run, *, fig: Figure | None = None) -> Figure:
     if calibration.class_shift is not None:
         calibrated_name = "calibrated, class mix corrected"
     with house_style():
-        fig = make_figure(0.46, 7, on=fig)
+        fig = make_figure(aspect=0.46, lines=7, on=fig)
         curves, histogram = fig.subplots(1, 2)
         curves.plot([0, 100], [0, 100], color=GREY, lw=1, ls=":")
         _plot_curve(curves, labels, uncalibrated, "uncalibrated", ORANGE, "D--")
@@ -71,7 +71,7 @@ def plot_reliability(run: Run, *, fig: Figure | None = None) -> Figure:
 def _plot_curve(
     ax: Axes, labels: Labels, probabilities: NDArray[Any], name: str, color: str, style: str
 ) -> None:
-    """Plot accuracy against confidence, without bins of a few galaxies, which show nothing."""
+    """Plot accuracy against confidence; bins with few galaxies are left out."""
     curve = reliability(labels, probabilities)
     enough = curve["galaxies"] >= FEW
     error = compute_calibration(labels, probabilities)["calibration_error"]
@@ -90,7 +90,7 @@ def _plot_histogram(ax: Axes, labels: Labels, probabilities: NDArray[Any]) -> No
     correct = probabilities.argmax(axis=1) == labels
     ax.hist(
         [confidence[correct], confidence[~correct]],
-        np.linspace(0, 100, 16),
+        np.linspace(0, 100, BINS + 1),
         stacked=True,
         color=(BLUE, ORANGE),
         label=("correctly\nclassified", "misclassified"),

@@ -49,9 +49,9 @@ def save_figures(
         Folder for the files; it is created if it does not exist, and files with the same names are
         replaced. Default: ``figures`` in the run, whose model card then shows the figures.
     examples : Dataset, optional
-        Galaxies for the figure of examples, in place of the images that the run keeps; the figure
-        of its mistakes is then left out, too. Default: the images of the run; a run without
-        images, like the pretrained runs, has neither of the two figures.
+        Galaxies for the figure of examples. Default: the images in the run. Mistakes are plotted
+        only by default. Without images in the run, as in the pretrained runs, neither examples nor
+        mistakes are plotted by default.
     beside : Run or path-like, optional
         A run on the same galaxies to compare the history with.
 
@@ -63,7 +63,8 @@ def save_figures(
     Raises
     ------
     RunError
-        The run is not evaluated, a file of it cannot be read, or a figure cannot be written.
+        The run is not evaluated, one of its files cannot be read, or the figures belong into a
+        pretrained run, which is not changed.
     ParameterError
         The two runs have different galaxies.
 

@@ -85,7 +85,7 @@ def plot_simulated_accuracy(
     correct = np.asarray(predict(images, run=run)["class"]) == labels
     is_spiral = parameters["kind"] == "spiral"
     with house_style():
-        fig = make_figure(0.3, 4, on=fig)
+        fig = make_figure(aspect=0.3, lines=4, on=fig)
         left, right = fig.subplots(1, 2, sharey=True)
         _plot_bins(left, parameters["signal_to_noise"], correct)
         left.set(title=f"all galaxies: {n:,}", xlabel="signal-to-noise in r", xscale="log")

@@ -1,10 +1,9 @@
 """Read catalogues: tables of image files, or of positions on the sky."""
 
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from astropy import units
@@ -12,18 +11,16 @@ from astropy.table import MaskedColumn, Table
 
 from ..errors import DataError, MissingPackageError
 from ..files import PathLike
+from .prepare import Row
 from .sdss import sdss_cutout
 
 CATALOGUES = (".csv", ".ecsv", ".fits", ".parquet", ".xml")
 MISSING = ("", "nan", "na", "n/a", "null", "--")  # missing values, in lower case
 SHOWN = 3  # rows in an error message
 
-# The name of an image; its file, or a function that fetches it, or the reason why there is none.
-Row: TypeAlias = tuple[str, Path | Callable[[], Path] | DataError]
-
 
 def is_catalogue(path: Path) -> bool:
-    """Return True if the suffix of a path is one of a table."""
+    """Return True if a path has the suffix of a table."""
     return path.suffix.lower() in CATALOGUES
 
 
@@ -145,7 +142,7 @@ def read_column(table: Table, name: str, path: Path) -> list[str]:
     Raises
     ------
     DataError
-        There is no such column, a value is missing, or the values are neither text nor integers.
+        The column does not exist, a value is missing, or the values are neither text nor integers.
     """
     if name not in table.colnames:
         raise DataError(f"{path} has no column {name!r}, expected one of {table.colnames}")
@@ -175,15 +172,15 @@ def list_rows(catalogue: Table, image_column: str, folder: Path | None) -> list[
         With a column of image files; or, without it, with columns ``ra`` and ``dec`` (ICRS, in
         degrees or with a unit), for cutouts of SDSS.
     image_column : str
-        Name of the column of image files. Positions are used only if it is ``"image"``, the
-        default, so that a misspelled name is not ignored.
+        Name of the column of image files. If the column is given, it must exist; only the default,
+        ``"image"``, falls back to ``ra`` and ``dec``.
     folder : pathlib.Path or None
         The file names are relative to it. None: the working directory.
 
     Returns
     -------
     list of tuple
-        See :data:`Row`.
+        See :data:`galclass.images.prepare.Row`.
 
     Raises
     ------
@@ -207,9 +204,9 @@ def list_rows(catalogue: Table, image_column: str, folder: Path | None) -> list[
 
 
 def _file_row(row: int, name: Any, folder: Path | None) -> Row:
-    if np.ma.is_masked(name) or not str(name).strip():
-        return f"row {row}", DataError("no image file is given, expected one")
     text = str(name).strip()
+    if np.ma.is_masked(name) or text.lower() in MISSING:
+        return f"row {row}", DataError("no image file is given, expected one")
     path = Path(os.path.expanduser(text))
     if folder is not None:
         path = folder / path
@@ -225,8 +222,9 @@ def _position_row(row: int, ra: float, dec: float) -> Row:
 
 def _to_degrees(column: Any) -> list[float]:
     try:
-        numbers = np.ma.filled(np.ma.asarray(getattr(column, "value", column), float), np.nan)
-        return units.Quantity(numbers, column.unit or units.deg).to_value(units.deg).tolist()
+        values = np.ma.asarray(getattr(column, "value", column), float)  # A Quantity has a value.
+        angles = units.Quantity(np.ma.filled(values, np.nan), column.unit or units.deg)
+        return angles.to_value(units.deg).tolist()
     except (TypeError, ValueError) as error:  # Text, or a unit that is not an angle.
         raise DataError(
             f"column {column.info.name} of {column.dtype} in {column.unit}, expected numbers in "

@@ -28,7 +28,10 @@ def is_fits(image: Any) -> bool:
 
 
 def is_bands(image: Any) -> bool:
-    """Return True for a tuple (g, r, i); three JPEG paths in a tuple are three images."""
+    """Return True for a tuple of three FITS paths or 2-D arrays.
+
+    Any other tuple is a sequence of images.
+    """
     if not isinstance(image, tuple) or len(image) != 3:
         return False
     return all(is_fits(band) or getattr(band, "ndim", 0) == 2 for band in image)
@@ -99,15 +102,17 @@ def check_pixels(shape: tuple[int, ...]) -> None:
 def _is_valid(plane: NDArray[Any]) -> bool:
     if plane.ndim != 2 or plane.size == 0 or plane.dtype.kind not in "fiu":
         return False
-    return bool((abs(plane * 1.0) < LARGEST_FLUX).all())  # False for NaN, too.
+    # As float, because abs() of the smallest integer overflows. NaN is not below the limit either.
+    fluxes = abs(plane.astype(float))
+    return bool((fluxes < LARGEST_FLUX).all())
 
 
 def _read_fits(path: PathLike) -> NDArray[Any]:
-    """Return the first image of a FITS file, top row first; an empty array if there is none."""
-    # astropy leaves damaged files open that it has opened itself.
+    """Return the first image of a FITS file, top row first."""
+    # We open the file: if it is damaged, astropy would not close it.
     with open(os.path.expanduser(path), "rb") as file, fits.open(file, memmap=False) as hdus:
         images = [hdu for hdu in hdus if hdu.is_image and hdu.shape]
         if not images:
-            return np.empty((0, 0))
+            raise DataError(f"{Path(path).name} holds no image")
         check_pixels(images[0].shape)
         return images[0].data[::-1]

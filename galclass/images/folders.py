@@ -12,10 +12,10 @@ from PIL import Image
 
 from ..data.arrays import MAX_CLASSES, MAX_SIDE, MIN_SIDE, Images
 from ..data.dataset import Dataset, Origin
-from ..data.galaxy10 import GALAXY10_CROP, IMAGE_SHAPE
+from ..data.galaxy10 import IMAGE_SHAPE
 from ..errors import DataError
 from .catalogue import read_catalogue, read_column
-from .prepare import SUFFIXES, Framing, iter_prepared
+from .prepare import DEFAULT_CROP, SUFFIXES, Framing, iter_prepared
 
 SHOWN = 3  # files, sizes or errors in a message
 
@@ -43,7 +43,7 @@ def read_labelled(
     ------
     FileNotFoundError, DataError
         The catalogue or a column is missing, a row has no label, an image cannot be read, there
-        are fewer than two classes, or folders have another form.
+        are fewer than two classes, or the folder does not hold one folder of images per class.
     MissingPackageError
         The catalogue is Parquet and pyarrow is not installed.
 
@@ -84,9 +84,9 @@ def _list_folders(path: Path) -> list[Path]:
     others: list[Path] = []
     for entry in _list_visible(path):
         if entry.is_dir():
-            of_class = _list_class(path, entry)
-            images += of_class
-            others += [file for file in _list_visible(entry) if file not in of_class]
+            class_images, class_others = _list_class(path, entry)
+            images += class_images
+            others += class_others
         elif _is_image(entry):
             raise DataError(
                 f"{path}: {entry.name} is not in a folder, expected one folder per class; move it"
@@ -104,18 +104,22 @@ def _list_folders(path: Path) -> list[Path]:
     return images
 
 
-def _list_class(path: Path, folder: Path) -> list[Path]:
-    """Return the images of one class."""
-    entries = _list_visible(folder)
-    for entry in entries:
+def _list_class(path: Path, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the images of one class, and the other files in its folder."""
+    images = []
+    others = []
+    for entry in _list_visible(folder):
         if entry.is_dir():
             raise DataError(
                 f"{path}: there is a folder {entry.name} in {folder.name}, expected images; move it"
             )
-    images = [entry for entry in entries if _is_image(entry)]
+        if _is_image(entry):
+            images.append(entry)
+        else:
+            others.append(entry)
     if not images:
         raise DataError(f"{path}: folder {folder.name} holds no image, expected some; remove it")
-    return images
+    return images, others
 
 
 def _list_visible(folder: Path) -> list[Path]:
@@ -147,7 +151,7 @@ def _sort_classes(path: Path, texts: Sequence[str]) -> list[str]:
 
 
 def _sort_key(name: str) -> tuple[int, int, str]:
-    """Return a key that sorts integers by their value, and other names behind them."""
+    """Return a key that sorts integers by value, before all other names."""
     if re.fullmatch(r"0|-?[1-9]\d*", name):
         return 0, int(name), name
     return 1, 0, name
@@ -176,7 +180,7 @@ def _choose_framing(path: Path, files: Sequence[Path]) -> Framing:
             "galclass.prepare",
             stacklevel=4,
         )
-    return Framing(IMAGE_SHAPE[0], GALAXY10_CROP)
+    return Framing(IMAGE_SHAPE[0], DEFAULT_CROP)
 
 
 def _read_images(path: Path, files: Sequence[Path], framing: Framing) -> Images:

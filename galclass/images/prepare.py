@@ -33,12 +33,17 @@ PATHS = (str, os.PathLike)
 # bound the memory.
 LOOKAHEAD = 128
 
+DEFAULT_CROP = GALAXY10_CROP  # for images whose crop no run states
+
 # A tuple holds the bands g, r and i.
 ImageLike: TypeAlias = PathLike | bytes | Image.Image | NDArray[Any] | tuple[Any, Any, Any]
 # One image, a directory of images, or several images.
-Given: TypeAlias = ImageLike | Iterable[ImageLike]
+ImageOrImages: TypeAlias = ImageLike | Iterable[ImageLike]
+# (name, image): name is text or a Parquet id (None if missing); image is an image, a function that
+# fetches it, or a DataError.
+Row: TypeAlias = tuple[Any, Any]
 # The name of an image; the image, or None; the error, or None.
-Prepared: TypeAlias = tuple[str, Images | None, DataError | OSError | None]
+Prepared: TypeAlias = tuple[Any, Images | None, DataError | OSError | None]
 
 
 class Framing(NamedTuple):
@@ -60,7 +65,7 @@ class Framing(NamedTuple):
     force: bool = False
 
 
-def prepare(images: Given, *, crop: float | None = None) -> Images:
+def prepare(images: ImageOrImages, *, crop: float | None = None) -> Images:
     """Prepare images for the network with Galaxy10's own preprocessing.
 
     Parameters
@@ -70,12 +75,15 @@ def prepare(images: Given, *, crop: float | None = None) -> Images:
 
         - the path of a JPEG, PNG, TIFF, WebP or GIF file (its first frame), or the bytes of one;
         - a PIL image;
-        - an array of uint8 of shape (height, width, 3), with the top row first;
-        - a tuple (g, r, i) of paths of FITS images, which have the bottom row first, or of arrays
-          of shape (height, width), which have the top row first, on one pixel grid, in
-          nanomaggies per SDSS pixel. SDSS's stretch turns them into colours
-          (:func:`galclass.simulation.stretch.sdss_rgb`, which explains how to convert counts and
-          other pixel scales); the result passes through a JPEG file, as SDSS's images did.
+        - an array of uint8 of shape (height, width, 3), with the top row first; or (height,
+          width, 1), whose channel is repeated three times, as in training;
+        - a tuple (g, r, i) of paths of FITS images, which have the bottom row first;
+        - a tuple (g, r, i) of arrays of shape (height, width), with the top row first.
+
+        The bands of a tuple are on one pixel grid, in nanomaggies per SDSS pixel. SDSS's stretch
+        turns them into colours (:func:`galclass.simulation.stretch.sdss_rgb`, which explains how
+        to convert counts and other pixel scales). The result passes through a JPEG file, as
+        SDSS's images did.
 
         A path may also be a directory: all image files in it, sorted by name.
     crop : float, optional
@@ -111,13 +119,13 @@ def prepare(images: Given, *, crop: float | None = None) -> Images:
     """
     crop = check_crop(crop)
     if crop is None:
-        framing = Framing(IMAGE_SHAPE[0], GALAXY10_CROP)
+        framing = Framing(IMAGE_SHAPE[0], DEFAULT_CROP)
     else:
         framing = Framing(IMAGE_SHAPE[0], crop, force=True)
     return prepare_all(images, framing)
 
 
-def prepare_all(images: Given, framing: Framing) -> Images:
+def prepare_all(images: ImageOrImages, framing: Framing) -> Images:
     """Prepare images in memory, or raise the error of the first bad one.
 
     Parameters
@@ -145,7 +153,7 @@ def prepare_all(images: Given, framing: Framing) -> Images:
     return np.stack(prepared)
 
 
-def iter_prepared(images: Given, framing: Framing) -> Iterator[Prepared]:
+def iter_prepared(images: ImageOrImages, framing: Framing) -> Iterator[Prepared]:
     """Prepare images one after another, while threads decode the next ones.
 
     Parameters
@@ -173,15 +181,14 @@ def iter_prepared(images: Given, framing: Framing) -> Iterator[Prepared]:
 
 
 def prepare_named(
-    named: Iterable[tuple[str, Any]], framing: Framing, *, threads: int | None = None
+    named: Iterable[Row], framing: Framing, *, threads: int | None = None
 ) -> Iterator[Prepared]:
     """Prepare images that have names, while threads decode the next ones.
 
     Parameters
     ----------
     named : iterable of tuple
-        ``(source, image)``. Instead of an image there may be a DataError, which is passed on, or
-        a function that fetches the image.
+        See :data:`Row`. A DataError is passed on.
     framing : Framing
     threads : int, optional
         Number of threads that decode. Default: one per CPU of the machine.
@@ -217,7 +224,7 @@ def check_crop(crop: Any) -> float | None:
     return float(crop)
 
 
-def list_images(images: Given) -> Iterable[Any]:
+def list_images(images: ImageOrImages) -> Iterable[Any]:
     """Return one image, a directory of images or several images as an iterable.
 
     Returns
@@ -234,15 +241,16 @@ def list_images(images: Given) -> Iterable[Any]:
         return _list_path(images)
     if isinstance(images, bytes) or is_bands(images) or not isinstance(images, Iterable):
         return [images]
-    # An array of numbers is one image, unless it has an axis for several; an array of paths is not.
+    # A numeric array with up to three axes is one image; with four, it is several. An array of
+    # paths is a sequence.
     if isinstance(images, np.ndarray) and images.ndim < 4 and images.dtype.kind in "biuf":
         return [images]
     return images
 
 
 def _list_path(given: PathLike) -> list[Path]:
-    path = Path(os.path.expanduser(given))
-    if not os.path.exists(path) or not os.fspath(given):
+    path = expand_path(given)
+    if not os.path.exists(path):
         raise FileNotFoundError(f"no file or directory {given!s}; give the path of an image")
     if not path.is_dir():
         return [path]
@@ -250,6 +258,19 @@ def _list_path(given: PathLike) -> list[Path]:
     if not files:
         raise DataError(f"no image in {path}; expected files named *{', *'.join(SUFFIXES)}")
     return files
+
+
+def expand_path(given: PathLike) -> Path:
+    """Return a path with ``~`` replaced.
+
+    Raises
+    ------
+    FileNotFoundError
+        The path is empty, which pathlib would take for the working directory.
+    """
+    if not os.fspath(given):
+        raise FileNotFoundError("no file or directory ''; give the path of an image")
+    return Path(os.path.expanduser(given))
 
 
 def name_source(number: int, image: Any) -> str:

@@ -107,21 +107,25 @@ def sdss_cutout(
 
 def _resolve_position(position: Any, dec: Any, timeout: float) -> tuple[float, float]:
     """Return right ascension and declination (ICRS, degrees)."""
-    refusal = ParameterError(
-        f"{position!r}, {dec!r}; expected RA 0 to 360, Dec -90 to 90, a SkyCoord or a name"
-    )
     try:
-        if isinstance(position, str) and dec is None:
-            position = _resolve_text(position, timeout)
-        if isinstance(position, SkyCoord):
-            dec = position.icrs.dec.deg
-            position = position.icrs.ra.deg
-        ra = float(position)
-        dec = float(dec)
+        return _read_position(position, dec, timeout)
     except (TypeError, ValueError):
-        raise refusal from None
+        raise ParameterError(
+            f"{position!r}, {dec!r}; expected RA 0 to 360, Dec -90 to 90, a SkyCoord or a name"
+        ) from None
+
+
+def _read_position(position: Any, dec: Any, timeout: float) -> tuple[float, float]:
+    """Return a position, or raise a TypeError or ValueError if it is not valid."""
+    if isinstance(position, str) and dec is None:
+        position = _resolve_text(position, timeout)
+    if isinstance(position, SkyCoord):
+        dec = position.icrs.dec.deg
+        position = position.icrs.ra.deg
+    ra = float(position)
+    dec = float(dec)
     if not (0 <= ra <= 360 and -90 <= dec <= 90):
-        raise refusal
+        raise ValueError("out of range")
     return ra, dec
 
 
@@ -210,7 +214,7 @@ def _get(address: str, parameters: dict[str, Any], timeout: float) -> bytes:
     while True:
         try:
             with AT_ONCE:
-                with TURN:
+                with TURN:  # One thread after another waits, so that requests start at intervals.
                     sleep(INTERVAL)
                 answer = requests.get(address, params=parameters, timeout=timeout)
             if answer.status_code not in BUSY or not pauses:
@@ -235,7 +239,10 @@ def _describe_failure(address: str, error: requests.RequestException) -> DataErr
 
 
 def _is_cutout(content: bytes) -> bool:
-    """Return True for a complete JPEG image of the sky; SkyServer writes its errors on black."""
+    """Return True for a complete JPEG image of the sky.
+
+    SkyServer returns errors as text on a black image.
+    """
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             pixels = np.asarray(image.convert("RGB"))

@@ -16,7 +16,7 @@ MAX_WAITING = 50  # requests that wait for an answer
 MAX_VISITORS = 50  # whose images and answers are remembered
 CSS = Path(__file__).with_name("page.css")
 FONT = ("system-ui", "sans-serif")  # Gradio's own fonts would come from another server.
-# An image that is pasted anywhere on the page is taken like one that is dropped.
+# An image that is pasted anywhere on the page is treated like one that is dropped.
 PASTE = """<script>addEventListener("paste", event => {
   const input = document.querySelector("#images input[type=file]");
   if (!input || !event.clipboardData.files.length) return;
@@ -54,8 +54,8 @@ def open_page(
     MissingPackageError
         Gradio is not installed.
     RunError
-        The run cannot be read, or it is not evaluated and has other classes or images than
-        Galaxy10.
+        The run cannot be read, or it keeps no examples to show (it is not evaluated) and
+        simulated galaxies cannot replace them, because its classes or images are not Galaxy10's.
     OSError
         The port is in use.
     """

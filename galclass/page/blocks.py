@@ -87,7 +87,10 @@ def _add_outputs() -> Outputs:
 
 
 def _connect(guide: Guide, inputs: Inputs, outputs: Outputs) -> None:
-    """Connect inputs and outputs: first the images are named, then they are answered."""
+    """Connect inputs and outputs: first collect the images with their names, then classify them.
+
+    Gradio offers these functions, by their names, to programs as well.
+    """
     examples = guide.list_examples()
     named = gr.State([])
     answered = gr.State([])
@@ -104,12 +107,11 @@ def _connect(guide: Guide, inputs: Inputs, outputs: Outputs) -> None:
             return [], gr.skip(), "", guide.show_error("Give an image first.")
         framing = guide.choose_framing(crop)
         table = guide.answer(images, framing)
-        answers = list(zip(table, [image for _, image in images], strict=True))
-        good = [one for one in answers if not one[0]["error"]]
-        row, image = (good or answers)[0]
+        answers = [(row, image, framing) for row, (_, image) in zip(table, images, strict=True)]
+        without_error = [answer for answer in answers if not answer[0]["error"]]
+        shown = (without_error or answers)[0]
         rows = gr.Dataframe(list_rows(table), visible=len(table) > 1)
-        remembered = [(row, image, framing) for row, image in answers]
-        return remembered, rows, link_files(table), guide.show_answer(row, image, framing)
+        return answers, rows, link_files(table), guide.show_answer(*shown)
 
     def pick(event: gr.SelectData, answers: list[tuple[Any, Any, Framing]]) -> str:
         row, image, framing = answers[int(event.row_value[0]) - 1]

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.table import Row, Table
@@ -14,9 +14,10 @@ from PIL import Image
 
 from ..data.dataset import Dataset
 from ..data.galaxy10 import CLASS_NAMES, IMAGE_SHAPE
+from ..errors import GalclassError
 from ..evaluation.attribution import evidence
 from ..files import PathLike
-from ..images.prepare import Framing, crop_box, prepare_named, read_image
+from ..images.prepare import Framing, crop_box, prepare_all, prepare_named, read_image
 from ..labels import class_label
 from ..load import load_data
 from ..prediction.embed import headless
@@ -32,6 +33,14 @@ BARS = 10
 SIMILAR = 5
 EXAMPLES = 400  # simulated galaxies to compare with, if a run keeps no images
 TEMPLATE = Path(__file__).with_name("page.html")
+
+
+class Bar(NamedTuple):
+    """A class in the chart of probabilities."""
+
+    label: str
+    percent: float
+    question: str
 
 
 class Guide:
@@ -106,17 +115,18 @@ class Guide:
         """
         if row["error"]:
             return self.show_error(row["error"])
-        ((_, prepared, error),) = prepare_named([(str(row["source"]), image)], framing)
-        if prepared is None:  # The file may be gone by now.
-            return self.show_error(str(error))
-        if callable(image):
-            image = image()
-        original = read_image(image)
+        try:
+            if callable(image):
+                image = image()
+            original = read_image(image)
+        except (GalclassError, OSError):  # Its file was deleted meanwhile.
+            return self.show_error(f"{row['source']} cannot be read any more; give it again.")
+        prepared = prepare_all([original], framing)[0]
         metrics = None
         if self.run.is_evaluated:
             metrics = self.run.metrics
         return self.template.render(
-            bars=self._list_bars(row),
+            most_probable=self._list_most_probable(row),
             c=int(row["class"]),
             run=self.run,
             metrics=metrics,
@@ -131,15 +141,15 @@ class Guide:
             origin=self.origin,
         )
 
-    def _list_bars(self, row: Row) -> list[tuple[str, float, str]]:
-        """Return label, percentage and question of the most probable classes."""
+    def _list_most_probable(self, row: Row) -> list[Bar]:
+        """Return the most probable classes, the most probable first."""
         names = self.run.class_names
         percent = np.array([100 * row[f"p{c}"] for c in range(len(names))])
         questions: Sequence[str] = [""] * len(names)
         if names == CLASS_NAMES:
             questions = CLASS_QUESTIONS
         most_probable = np.argsort(-percent, kind="stable")[:BARS]
-        return [(self._label(c), percent[c], questions[c]) for c in most_probable]
+        return [Bar(self._label(c), percent[c], questions[c]) for c in most_probable]
 
     def _overlay_evidence(self, prepared: NDArray[np.uint8], c: int) -> Image.Image:
         """Return the image in grey, with the evidence for a class in colour."""
@@ -163,12 +173,18 @@ class Guide:
 
 
 def _load_examples(run: Run) -> Dataset:
-    """Return the images that a run keeps, or simulated galaxies if it keeps none."""
+    """Return the images that a run keeps, or simulated galaxies if it keeps none.
+
+    Raises
+    ------
+    RunError
+        The run keeps none, and its classes or images are not Galaxy10's.
+    """
     has_images = (run.path / "examples.npz").exists()
     is_like_galaxy10 = run.class_names == CLASS_NAMES and run.image_shape == IMAGE_SHAPE
     if is_like_galaxy10 and not has_images:
         return load_data("simulated", n=EXAMPLES)
-    examples = run.examples
+    examples = run.examples  # This raises the RunError if there are none.
     return Dataset(examples["images"], examples["labels"], run.origin)
 
 

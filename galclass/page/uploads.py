@@ -40,6 +40,7 @@ def take_files(files: Sequence[str]) -> list[NamedImage]:
 
 def look_up(place: str) -> list[NamedImage]:
     """Return the galaxy in SDSS at a position or with a name; it is fetched later."""
+    # A program that calls the page can send more than the text box accepts.
     place = place.strip()[:MAX_NAME_LENGTH]
     if not place:
         return []

@@ -21,7 +21,7 @@ from ..network.options import Precision
 
 Engine: TypeAlias = Literal["local", "ray"]
 
-# A limit, because a process may die whenever it needs more memory than there is.
+# A process that runs out of memory dies on every attempt, so the number of attempts is limited.
 RETRIES = 20
 CONNECTION_TIMEOUT = 10  # seconds
 STOP_TIMEOUT = 60  # seconds
@@ -85,7 +85,7 @@ def cluster(address: str | None = None) -> Iterator[None]:
         options["include_dashboard"] = False
     try:
         _check_answer(address)
-        with quiet():  # Ray writes that it reads the variable above.
+        with quiet():  # Ray prints a line about RAY_ADDRESS.
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except OSError as error:
         if address == "local":
@@ -102,27 +102,30 @@ def cluster(address: str | None = None) -> Iterator[None]:
 
 def _check_answer(address: str) -> None:
     """Raise an OSError if nothing answers; Ray itself would try for many minutes."""
+    if address == "local":
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host:
+    if host:  # "auto", for example, has no host.
         socket.create_connection((host.strip("[]"), port), timeout=CONNECTION_TIMEOUT).close()
 
 
-def choose_precision(precision: Precision) -> Precision:
-    """Resolve ``"auto"`` to the fastest safe precision of a machine of the cluster."""
+def choose_cluster_precision() -> Precision:
+    """Return the fastest safe precision of a machine of the cluster."""
     import ray
 
     from ..network.precision import choose_precision
 
-    return _get(ray.remote(**_worker_options())(choose_precision).remote(precision))
+    choose_remotely = ray.remote(**_worker_options())(choose_precision)
+    return _get(choose_remotely.remote("auto"))
 
 
 def map_with(
-    worker: type,
+    worker_class: type,
     settings: dict[str, Any],
     items: Sequence[Any],
-    each: Callable[[Any], Any],
+    on_result: Callable[[Any], Any],
     engine: Engine,
-    workers: int | None,
+    max_workers: int | None,
 ) -> None:
     """Apply a callable object to items; every process makes the object once.
 
@@ -131,32 +134,34 @@ def map_with(
 
     Parameters
     ----------
-    worker : class
+    worker_class : class
         Class of the object.
     settings : dict
         Its arguments. With Ray, ``threads`` is added: the number of CPUs of a process.
     items : sequence
-    each : callable
+    on_result : callable
         Called here with each result. Errors of the object are raised here.
     engine : {"local", "ray"}
-    workers : int or None
+    max_workers : int or None
         Largest number of Ray workers. None: one per CPU of the cluster, or one per GPU if it has
         any.
     """
     if engine == "local":
-        for result in map(worker(**settings), items):
-            each(result)
+        for result in map(worker_class(**settings), items):
+            on_result(result)
         return
     cpus, gpus = _count_cpus_and_gpus()
     options = _worker_options()
     settings = {**settings, "threads": options["num_cpus"]}
-    # The random part makes a new object for each call: the files of a run may have changed.
-    packed = pickle.dumps((worker, settings, uuid.uuid4()))
-    # Twice as many tasks as processes, so that a process need not wait for its next item.
-    at_once = workers or 2 * (gpus or cpus or 1)
+    # The random id defeats the cache of _unpack, so that each call loads the run again.
+    packed = pickle.dumps((worker_class, settings, uuid.uuid4()))
+    at_once = max_workers
+    if at_once is None:
+        # Two tasks per process, so that a process need not wait for its next item.
+        at_once = 2 * (gpus or cpus or 1)
     tasks = [{"item": item} for item in items]
-    # With max_calls=0, processes are used again.
-    _run(_apply, tasks, {"packed": packed}, each, at_once, max_calls=0, **options)
+    # max_calls=0: Ray keeps a process after a task instead of starting a new one.
+    _run(_apply, tasks, {"packed": packed}, on_result, at_once, max_calls=0, **options)
 
 
 def _apply(packed: bytes, item: Any) -> Any:
@@ -166,14 +171,14 @@ def _apply(packed: bytes, item: Any) -> Any:
 @functools.lru_cache(maxsize=1)
 def _unpack(packed: bytes) -> Callable[[Any], Any]:
     """Make the object of a process."""
-    worker, settings, _ = pickle.loads(packed)
-    return worker(**settings)
+    worker_class, settings, _ = pickle.loads(packed)
+    return worker_class(**settings)
 
 
 def run_tasks(
     function: Callable[..., Any],
     tasks: Sequence[dict[str, Any]],
-    each: Callable[[Any], Any],
+    on_result: Callable[[Any], Any],
     **shared: Any,
 ) -> None:
     """Call a function for each task in a process of the cluster; repeat it if the process dies.
@@ -181,10 +186,10 @@ def run_tasks(
     Parameters
     ----------
     function : callable
-        A function of a module.
+        A function defined at module level, so that Ray can pickle it.
     tasks : sequence of dict
         Keyword arguments of each call.
-    each : callable
+    on_result : callable
         Called here with the result of each call when it ends. Errors are raised here.
     **shared
         Keyword arguments of all calls, which Ray stores once per machine.
@@ -194,16 +199,16 @@ def run_tasks(
     from ..network.precision import count_threads
 
     cpus = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
-    # The last bits of the weights depend on the number of threads, not on the CPUs they run on.
+    # Use as many threads as a local training, so that the weights are the same bit for bit.
     options = _process_options(min(STUDY_CPUS, cpus), TF_NUM_INTRAOP_THREADS=count_threads())
-    _run(function, tasks, shared, each, len(tasks), **options)
+    _run(function, tasks, shared, on_result, len(tasks), **options)
 
 
 def _run(
     function: Callable[..., Any],
     tasks: Iterable[dict[str, Any]],
     shared: dict[str, Any],
-    each: Callable[[Any], Any],
+    on_result: Callable[[Any], Any],
     at_once: int,
     **options: Any,
 ) -> None:
@@ -221,10 +226,10 @@ def _run(
             if not waiting:
                 return
             ready, waiting = ray.wait(waiting)
-            each(_get(ready[0]))
+            on_result(_get(ready[0]))
     finally:
-        # Killed: a process that is interrupted instead may leave modules half imported for its
-        # next task.
+        # force=True kills the process; an interrupted one could be used again with half-imported
+        # modules.
         for call in waiting:
             ray.cancel(call, force=True)
         if waiting:

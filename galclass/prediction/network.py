@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..data.arrays import check_class_names
-from ..data.galaxy10 import GALAXY10_CROP
 from ..errors import DataError, ParameterError
 from ..evaluation.calibration import Calibration, calibration_of
 from ..evaluation.thresholds import thresholds
 from ..files import PathLike
-from ..images.prepare import Framing, check_crop
+from ..images.prepare import DEFAULT_CROP, Framing, check_crop
 from ..network.options import Precision, Symmetric, check_symmetric
 from ..network.weights import weights_sha256
 from ..run import Run, as_run, load_pretrained
@@ -35,7 +34,7 @@ class Network(NamedTuple):
     model : keras.Model
     calibration : Calibration
     framing : Framing
-        The way in which images become the network's.
+        How images are cropped and resized for the network.
     record : dict
         See :func:`identify_network`.
     usual : dict of ndarray, optional
@@ -61,7 +60,11 @@ def load_network(
     precision: Precision = "auto",
     crop: float | None = None,
 ) -> Network:
-    """Load a network; see :func:`galclass.predict` for the parameters and errors."""
+    """Load a network; see :func:`galclass.predict` for the parameters and errors.
+
+    A new option must be an entry of :attr:`Network.record`: only what is in the record is in the
+    metadata of a table, and is compared when a survey resumes.
+    """
     from ..network.precision import choose_precision
 
     if purity is not None and (is_model(run) or symmetric is not None):
@@ -69,19 +72,21 @@ def load_network(
             f"purity={purity!r} needs the thresholds of a run, which hold for its own averaging; "
             "give a run, and leave symmetric out"
         )
+    if not is_model(run):
+        run = open_run(run)
     record = identify_network(run, class_names=class_names, symmetric=symmetric, crop=crop)
     usual = None
     cuts = None
     if is_model(run):
         model = run
     else:
-        run = open_run(run)
         usual = run.usual
         if purity is not None:
             record["purity"] = purity
             cuts = _choose_cuts(run, purity)
-        record["precision"] = choose_precision(precision)
-        model = run.load_model(precision=record["precision"])
+        precision = choose_precision(precision)
+        record["precision"] = precision
+        model = run.load_model(precision=precision)
     return Network(
         model=model,
         calibration=Calibration.from_record(record),
@@ -93,23 +98,25 @@ def load_network(
 
 
 def identify_network(
-    run: AnyNetwork = None,
+    run: "Run | keras.Model",
     *,
     class_names: Sequence[str] | None = None,
     symmetric: Symmetric | None = None,
     crop: float | None = None,
 ) -> dict[str, Any]:
-    """Describe a network and the way in which it predicts; a run needs no TensorFlow for this.
+    """Describe a network and the settings it predicts with.
+
+    For a run, this does not import TensorFlow.
 
     Returns
     -------
     dict
         ``galclass`` (version), ``network`` (name), ``sha256`` (of the weights), ``class_names``,
         the calibration as :meth:`galclass.evaluation.calibration.Calibration.record` returns it,
-        ``symmetric``, ``precision`` (None for a run: it is chosen when the network is loaded),
-        ``image_size`` (width and height of the network's images), ``crop`` (a number, or None for
-        whole images) and ``crop_all`` (True if images of the network's own size are cropped as
-        well).
+        ``symmetric``, ``image_size`` (width and height of the network's images), ``crop`` (a
+        number, or None for whole images), ``crop_all`` (True if images of the network's own size
+        are cropped as well), and for a Keras network ``precision``: a run's is chosen when its
+        network is loaded.
 
     Raises
     ------
@@ -119,7 +126,7 @@ def identify_network(
     if is_model(run):
         record = _describe_model(run, class_names)
     else:
-        record = _describe_run(open_run(run), class_names)
+        record = _describe_run(run, class_names)
     if symmetric is not None:
         record["symmetric"] = check_symmetric(symmetric)
     record["crop_all"] = crop is not None
@@ -128,7 +135,7 @@ def identify_network(
     return record
 
 
-def is_model(run: AnyNetwork) -> "TypeGuard[keras.Model]":
+def is_model(run: Any) -> "TypeGuard[keras.Model]":
     """Return True for a Keras network, without importing Keras."""
     return hasattr(run, "get_weights")
 
@@ -144,7 +151,7 @@ def _describe_run(run: Run, class_names: Sequence[str] | None) -> dict[str, Any]
     run.require_complete()
     if class_names is not None:
         raise ParameterError(
-            f"class_names={class_names!r} for a run, which has names of its own; leave them out"
+            f"class_names={class_names!r} for a run, which has its own names; leave them out"
         )
     manifest = run.manifest
     names = run.class_names
@@ -161,14 +168,18 @@ def _describe_run(run: Run, class_names: Sequence[str] | None) -> dict[str, Any]
         "class_names": list(names),
         **calibration_of(run).record(),
         "symmetric": run.symmetric,
-        "precision": None,
         "image_size": run.image_shape[0],
         "crop": run.origin.crop,
     }
 
 
 def _describe_model(model: "keras.Model", class_names: Sequence[str] | None) -> dict[str, Any]:
-    _check_model(model)
+    problem = _find_problem(model)
+    if problem is not None:
+        raise DataError(
+            f"the network {model.name!r} {problem}; expected square uint8 images of 3 channels "
+            "and probabilities of two or more classes, see galclass.build_cnn"
+        )
     classes = model.output_shape[1]
     if class_names is None:
         names = tuple(str(c) for c in range(classes))
@@ -189,28 +200,21 @@ def _describe_model(model: "keras.Model", class_names: Sequence[str] | None) -> 
         "symmetric": False,
         "precision": ", ".join(precisions),
         "image_size": model.input_shape[1],
-        "crop": GALAXY10_CROP,
+        "crop": DEFAULT_CROP,
     }
 
 
 def _choose_cuts(run: Run, purity: float) -> NDArray[np.float32]:
     """Return the smallest probability in the sample of each class."""
     cuts = thresholds(run, purity=purity)["threshold"]
-    # In the precision of the probabilities, so that a galaxy at the threshold is in the sample.
-    return np.ma.filled(np.ma.asarray(cuts, float), NO_SAMPLE).astype(np.float32)
-
-
-def _check_model(model: "keras.Model") -> None:
-    """Raise a DataError for a network that would give wrong answers without an error."""
-    problem = _find_problem(model)
-    if problem is not None:
-        raise DataError(
-            f"the network {model.name!r} {problem}; expected square uint8 images of 3 channels "
-            "and probabilities of two or more classes, see galclass.build_cnn"
-        )
+    filled = np.ma.filled(np.ma.asarray(cuts, float), NO_SAMPLE)
+    # float32 like the probabilities; otherwise rounding could exclude a galaxy exactly at the
+    # threshold.
+    return filled.astype(np.float32)
 
 
 def _find_problem(model: "keras.Model") -> str | None:
+    """Return the reason why a network would give wrong answers without an error."""
     from ..network._tensorflow import keras
 
     if not getattr(model, "built", True) or not getattr(model, "inputs", None):
@@ -219,7 +223,7 @@ def _find_problem(model: "keras.Model") -> str | None:
     output_shape = model.output_shape[1:]
     if not _is_image(image_shape) or len(output_shape) != 1 or (output_shape[0] or 0) < 2:
         return f"takes {image_shape} and gives {output_shape}"
-    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers[:3])
+    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
     if model.inputs[0].dtype != "uint8" and not rescales:
         return "does not rescale its images; put keras.layers.Rescaling(1 / 255) first"
     noise = np.random.default_rng(0).integers(0, 256, (4, *image_shape), np.uint8)

@@ -21,8 +21,7 @@ from .table import check_names, join, to_table
 
 UNUSUAL = 0.99  # exceeded by 0.8 % of unseen galaxies of Galaxy10 (docs/own-data.md)
 MANY = 0.05  # fraction of unusual images that a warning reports
-# Batches that are classified together: the unsure images of all of them, which are to be averaged,
-# fill batches of their own.
+# Classify 8 batches at once: their unsure images are collected and averaged in full batches.
 BATCHES = 8
 
 
@@ -105,26 +104,28 @@ def predict(
 
         The columns of a catalogue come first, with their units and masks. ``meta`` holds the
         name of the network, the hash of its weights, its calibration, the class names, the version
-        and the settings, among them ``crop`` (a number, or None if all of an image is kept), and
-        the metadata of the catalogue, unless they have the same names.
+        and the settings, such as ``crop`` (a number, or None if images are left whole). It also
+        holds the metadata of the catalogue; an entry that has the name of one of ours is replaced.
 
     Raises
     ------
     FileNotFoundError
         `images` is a path that does not exist.
     DataError
-        No images are given; a catalogue lacks the columns, or has columns that are added here; or
-        the network is not for raw uint8 images.
+        No images are given; a catalogue lacks the columns, or already has a column that predict
+        would add; or the network is not for raw uint8 images.
     ParameterError
-        A number is out of range; `class_names` are given for a run or have another number; or
-        `purity` is given with `symmetric` or for a Keras network, which has no thresholds.
+        A number is out of range; `class_names` are given for a run, or their number differs from
+        the network's classes; or `purity` is given with `symmetric` or for a Keras network, which
+        has no thresholds.
     RunError
         The run is unfinished or cannot be read, or `purity` is given and it is not evaluated.
 
     Warns
     -----
     UserWarning
-        More than 5 % of the images have ``unusual`` above 0.99.
+        More than 5 % of the images have ``unusual`` above 0.99, or metadata of a catalogue are
+        replaced.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Sources of images: arrays and files, folders, catalogues, Parquet and HDF5 files.
 
-A source lists images without decoding them. Large sources are divided into shards, which are
+A source lists images without decoding them. Large sources are divided into parts, which are
 sources as well: small enough to send to another process, which reads the images.
 """
 
@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,16 +19,13 @@ from ..data.galaxy10 import open_galaxy10
 from ..errors import DataError, ParameterError
 from ..files import PathLike
 from ..images.catalogue import is_catalogue, list_rows, read_catalogue, require_pyarrow
-from ..images.prepare import ImageLike, list_images, name_source
+from ..images.prepare import ImageOrImages, Row, expand_path, list_images, name_source
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 PARQUET_ROWS_AT_A_TIME = 64
-# h5py's own chunks hold a part of each of many images: one row alone would decompress them all.
+# An HDF5 chunk spans many images: reading one row would decompress the whole chunk, so blocks are
+# read.
 HDF5_ROWS_AT_A_TIME = 1024
-
-# The name of an image: text, or the id of a Parquet file, None if an integer id is missing. Then
-# the image, or a function that fetches it, or the reason why there is none.
-Row: TypeAlias = tuple[Any, Any]
 
 
 class Source:
@@ -49,8 +46,8 @@ class Source:
         """Return the name and the image of each row."""
         raise NotImplementedError
 
-    def shards(self, size: int) -> Sequence["Source"]:
-        """Divide the source into sources of at most `size` images, each of one file at most."""
+    def parts(self, size: int) -> Sequence["Listed | FileRows"]:
+        """Divide the source into sources of at most `size` images; no part spans two files."""
         raise NotImplementedError
 
     def files(self) -> Sequence[Path]:
@@ -59,30 +56,44 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Listed(Source):
-    """Images in memory, image files or positions, and the rows of their catalogue."""
+class InMemory(Source):
+    """Images that the caller gives as Python objects, which are never divided into parts.
 
-    named: Iterable[Row]
+    An iterator of images can be read once.
+    """
+
+    images: Iterable[Any]
     total: int | None
+
+    def rows(self) -> Iterator[Row]:
+        for number, image in enumerate(self.images):
+            yield name_source(number, image), image
+
+
+@dataclass(frozen=True)
+class Listed(Source):
+    """Image files or positions, and the rows of their catalogue."""
+
+    named: Sequence[Row]
+    total: int
     catalogue: Table | None = None
 
-    def rows(self) -> Iterable[Row]:
+    def rows(self) -> Sequence[Row]:
         return self.named
 
-    def shards(self, size: int) -> list["Listed"]:
-        named = list(self.named)
-        if any(callable(image) for _, image in named):
+    def parts(self, size: int) -> list["Listed"]:
+        if any(callable(image) for _, image in self.named):
             raise ParameterError(
                 "a survey takes a catalogue of image files, and this one has positions; use "
                 "galclass.predict, which fetches their images"
             )
-        shards = []
-        for start, stop in _ranges(0, len(named), size):
+        parts = []
+        for start, stop in _ranges(0, self.total, size):
             rows = None
             if self.catalogue is not None:
                 rows = self.catalogue[start:stop]
-            shards.append(Listed(named[start:stop], stop - start, rows))
-        return shards
+            parts.append(Listed(self.named[start:stop], stop - start, rows))
+        return parts
 
     def files(self) -> list[Path]:
         return [image for _, image in self.named if isinstance(image, Path)]
@@ -101,7 +112,7 @@ class FileRows(Source):
         """int : the row after the last one."""
         return self.start + self.total
 
-    def shards(self, size: int) -> list["FileRows"]:
+    def parts(self, size: int) -> list["FileRows"]:
         ranges = _ranges(self.start, self.stop, size)
         return [replace(self, start=start, total=stop - start) for start, stop in ranges]
 
@@ -140,8 +151,9 @@ class ParquetRows(FileRows):
         from pyarrow import parquet
 
         try:
-            # Through a buffer, because a row group may be larger than the memory.
+            # A buffer, because a row group may be larger than the memory.
             with parquet.ParquetFile(self.path, buffer_size=1 << 20) as file:
+                # Only the row groups that hold the rows are read; the first one may begin earlier.
                 sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
                 starts = np.cumsum([0, *sizes])
                 limits = [self.start, self.stop - 1]
@@ -164,10 +176,10 @@ class ParquetRows(FileRows):
         place = f"{self.path}[{row}]"
         content = image.as_py() or DataError(f"{place} has no image")
         source = name.as_py()
-        if pa.types.is_integer(name.type):
-            if source is not None:
-                source = name.type.to_pandas_dtype()(source)  # All parts keep the column's type.
-        elif source is None:
+        if isinstance(source, int):
+            # Keep the type of the column, so that the files of all parts have the same type.
+            source = name.type.to_pandas_dtype()(source)
+        if source is None and not pa.types.is_integer(name.type):
             source = place
         return source, content
 
@@ -183,15 +195,15 @@ class Several(Source):
         for source in self.sources:
             yield from source.rows()
 
-    def shards(self, size: int) -> list[FileRows]:
-        return [shard for source in self.sources for shard in source.shards(size)]
+    def parts(self, size: int) -> list[FileRows]:
+        return [part for source in self.sources for part in source.parts(size)]
 
     def files(self) -> list[Path]:
         return [source.path for source in self.sources]
 
 
 def open_source(
-    images: ImageLike | Iterable[ImageLike] | Table,
+    images: ImageOrImages | Table,
     *,
     image_column: str = "image",
     folder: PathLike | None = None,
@@ -223,13 +235,13 @@ def open_source(
     elif isinstance(images, Table):
         source = _list_catalogue(images, image_column, folder)
     else:
-        source = _list_images(images)
+        source = _open_in_memory(images)
     if source.total == 0:
         raise DataError(f"{images} holds no image, expected at least one")
     return source
 
 
-def _list_images(images: Any) -> Listed:
+def _open_in_memory(images: Any) -> InMemory:
     if isinstance(images, np.ndarray) and images.ndim == 4:
         # One error for all of them, instead of one per image.
         images = check_images(images, shape=(*images.shape[1:3], 3))
@@ -237,8 +249,7 @@ def _list_images(images: Any) -> Listed:
     total = None
     if isinstance(listed, Sized):
         total = len(listed)
-    named = ((name_source(number, image), image) for number, image in enumerate(listed))
-    return Listed(named, total)
+    return InMemory(listed, total)
 
 
 def _list_catalogue(catalogue: Table, image_column: str, folder: Path | None) -> Listed:
@@ -246,9 +257,9 @@ def _list_catalogue(catalogue: Table, image_column: str, folder: Path | None) ->
 
 
 def _open_path(images: PathLike, image_column: str, folder: Path | None) -> Source:
-    path = Path(images).expanduser()
+    path = expand_path(images)
     suffix = path.suffix.lower()
-    if path.is_dir() and os.fspath(images):
+    if path.is_dir():
         # The names of other files of a Parquet data set begin with a dot or _.
         files = sorted(file for file in path.glob("*.parquet") if file.name[0] not in "._")
         if files:
@@ -257,13 +268,12 @@ def _open_path(images: PathLike, image_column: str, folder: Path | None) -> Sour
         with open_galaxy10(path, "images") as file:
             return Hdf5Rows(path, 0, len(file["images"]))
     elif is_catalogue(path):
-        source = None
         if suffix == ".parquet" and image_column == "image":
-            source = _open_parquet(path)
-        if source is None:
-            source = _list_catalogue(read_catalogue(path), image_column, folder or path.parent)
-        return source
-    paths = list(list_images(images))
+            with_images = _open_parquet(path)
+            if with_images is not None:
+                return with_images
+        return _list_catalogue(read_catalogue(path), image_column, folder or path.parent)
+    paths = list(list_images(path))
     return Listed([(str(path), path) for path in paths], len(paths))
 
 

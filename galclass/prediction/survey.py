@@ -1,8 +1,8 @@
 """Classify large sources of images, here or on a Ray cluster.
 
-A source is divided into shards, which depend on the source alone. The predictions of each shard are
-written to a file of their own, a part: a survey that was stopped resumes with the parts that are
-missing, and any process can make any part.
+A source is divided into parts, which depend on the source alone. The predictions of each part are
+written to a separate file: a survey that was stopped resumes with the files that are missing, and
+any process can write any of them.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from ..run import Run
 from . import cluster
 from .network import AnyNetwork, identify_network, is_model, load_network, open_run
 from .predict import classify
-from .source import Listed, Source, open_source
+from .source import FileRows, Listed, Source, open_source
 from .table import check_columns, check_names, join, write_table
 
 MANIFEST = "_manifest.json"  # Readers of Parquet ignore files whose names begin with _ or a dot.
-# The path of a part, and its shard.
-Part: TypeAlias = tuple[Path, Source]
+# The file of a part, and the source of its images.
+Part: TypeAlias = tuple[Path, Listed | FileRows]
 
 
 def predict_survey(
@@ -122,31 +122,29 @@ def predict_survey(
     parts = _list_parts(source, images, out, part_rows)
     if not is_model(run):
         run = Run(open_run(run).path.absolute())
-    options = {"class_names": class_names, "symmetric": symmetric, "crop": crop}
-    network = _identify_network(run, options, precision)
+    options: dict[str, Any] = {"class_names": class_names, "symmetric": symmetric, "crop": crop}
+    network = identify_network(run, **options)
+    precision = _check_precision(precision)
     if images.catalogue is not None:
         check_names(images.catalogue, network)
         check_columns(images.catalogue, ".parquet")
-    manifest = {
-        "source": {"path": str(source), "sha256": _fingerprint(source, images)},
-        "parts": len(parts),
-        "rows": images.total,
-        "network": network,
-        "settings": {"part_rows": part_rows, "image_column": image_column},
-    }
+    fingerprint = _fingerprint(source, images)
     with _connected(engine, address), locked(out):
         earlier = _read_manifest(out, overwrite)
-        if network["precision"] == "auto":
-            network["precision"] = _choose_precision(earlier, engine)
-        if earlier is None:
-            _delete_parts(out)
-            write_json(out / MANIFEST, manifest)
-        else:
-            _check_same(out, earlier, manifest)
-        remove_leftovers(out)
+        if not is_model(run):
+            precision = _choose_precision(precision, earlier, engine)
+            network["precision"] = precision
+        manifest = {
+            "source": {"path": str(source), "sha256": fingerprint},
+            "parts": len(parts),
+            "rows": images.total,
+            "network": network,
+            "settings": {"part_rows": part_rows, "image_column": image_column},
+        }
+        _begin_or_resume(out, earlier, manifest)
         settings = {
             "run": run,
-            "options": {**options, "precision": network["precision"]},
+            "options": {**options, "precision": precision},
             "batch_size": batch_size,
         }
         _classify_parts(parts, settings, engine, workers, progress)
@@ -167,26 +165,24 @@ def _list_parts(path: Path, source: Source, out: Path, part_rows: int) -> list[P
             f"{path} is a single image or of unknown type, expected a folder of images, a "
             "catalogue, or Parquet or HDF5 files; use galclass.predict for single images"
         )
-    shards = source.shards(part_rows)
-    return [(out / f"part-{number:06d}.parquet", shard) for number, shard in enumerate(shards)]
+    parts = source.parts(part_rows)
+    return [(out / f"part-{number:06d}.parquet", part) for number, part in enumerate(parts)]
 
 
-def _identify_network(
-    run: AnyNetwork, options: dict[str, Any], precision: Precision
-) -> dict[str, Any]:
-    """Return the record of the network; the precision of a run may be ``"auto"``."""
+def _check_precision(precision: Precision) -> Precision:
+    """Return a precision; ``"auto"`` is resolved where the network will predict."""
+    if precision == "auto":
+        return precision
     from ..network.precision import choose_precision
 
-    network = identify_network(run, **options)
-    if not is_model(run):
-        network["precision"] = precision
-        if precision != "auto":
-            network["precision"] = choose_precision(precision)
-    return network
+    return choose_precision(precision)
 
 
 def _fingerprint(path: Path, source: Source) -> str:
-    """Return a hash of the names, sizes and dates of files; hashing them would take too long."""
+    """Return a hash of the names, sizes and dates of files.
+
+    Hashing the contents would take too long.
+    """
     paths = source.files()
     if path.is_file():
         paths = [path, *paths]
@@ -209,7 +205,8 @@ def _connected(engine: cluster.Engine, address: str | None) -> Any:
 
 def _read_manifest(out: Path, overwrite: bool) -> dict[str, Any] | None:
     """Return the manifest of the survey to resume, None for a new survey."""
-    if not {path.name for path in out.iterdir()} - {LOCK}:
+    names = {path.name for path in out.iterdir()}
+    if names <= {LOCK}:
         return None
     if not (out / MANIFEST).is_file():
         raise FileExistsError(f"{out} exists and is not a survey; choose another folder")
@@ -218,15 +215,30 @@ def _read_manifest(out: Path, overwrite: bool) -> dict[str, Any] | None:
     return read_json(out / MANIFEST, hint="galclass survey")
 
 
-def _choose_precision(earlier: dict[str, Any] | None, engine: cluster.Engine) -> Any:
-    """Choose one precision for all parts: the one of the parts that exist, if there are any."""
-    from ..network.precision import choose_precision
-
+def _choose_precision(
+    precision: Precision, earlier: dict[str, Any] | None, engine: cluster.Engine
+) -> Any:
+    """Choose one precision for all parts: for ``"auto"``, the precision of existing parts."""
+    if precision != "auto":
+        return precision
     if earlier is not None and isinstance(earlier.get("network"), dict):
         return earlier["network"].get("precision")
-    if engine == "local":
-        return choose_precision("auto")
-    return cluster.choose_precision("auto")
+    if engine == "ray":
+        return cluster.choose_cluster_precision()
+    from ..network.precision import choose_precision
+
+    return choose_precision("auto")
+
+
+def _begin_or_resume(out: Path, earlier: dict[str, Any] | None, manifest: dict[str, Any]) -> None:
+    """Write the manifest of a new survey, or check that the earlier survey is the same."""
+    if earlier is None:
+        for path in out.glob("part-[0-9]*.parquet"):
+            path.unlink()
+        write_json(out / MANIFEST, manifest)
+    else:
+        _check_same(out, earlier, manifest)
+    remove_leftovers(out)
 
 
 def _check_same(out: Path, earlier: dict[str, Any], manifest: dict[str, Any]) -> None:
@@ -239,11 +251,6 @@ def _check_same(out: Path, earlier: dict[str, Any], manifest: dict[str, Any]) ->
             )
 
 
-def _delete_parts(out: Path) -> None:
-    for path in out.glob("part-[0-9]*.parquet"):
-        path.unlink()
-
-
 def _classify_parts(
     parts: Sequence[Part],
     settings: dict[str, Any],
@@ -251,11 +258,11 @@ def _classify_parts(
     workers: int | None,
     progress: bool,
 ) -> None:
-    missing = [(path, shard) for path, shard in parts if not path.exists()]
+    missing = [(path, images) for path, images in parts if not path.exists()]
     if not missing:
         return
-    total = sum(shard.total or 0 for _, shard in parts)
-    done = total - sum(shard.total or 0 for _, shard in missing)
+    total = sum(images.total for _, images in parts)
+    done = total - sum(images.total for _, images in missing)
     with tqdm(total=total, initial=done, unit="image", disable=not progress) as bar:
         cluster.map_with(PartClassifier, settings, missing, bar.update, engine, workers)
     lacking = [path for path, _ in missing if not path.exists()]
@@ -268,7 +275,7 @@ def _classify_parts(
 
 @dataclass
 class PartClassifier:
-    """Classify shards and write their parts, with a network that is loaded once."""
+    """Classify parts and write their files, with a network that is loaded once."""
 
     run: AnyNetwork
     options: dict[str, Any]
@@ -279,13 +286,14 @@ class PartClassifier:
         self.network = load_network(self.run, **self.options)
 
     def __call__(self, part: Part) -> int:
-        """Classify a shard, unless its part exists; return its number of images."""
-        path, shard = part
+        """Classify a part, unless its file exists; return its number of images."""
+        path, images = part
+        # Ray repeats a task if its process died, perhaps after it had written the file.
         if not path.exists():
-            prepared = prepare_named(shard.rows(), self.network.framing, threads=self.threads)
+            prepared = prepare_named(images.rows(), self.network.framing, threads=self.threads)
             table = classify(self.network, prepared, batch_size=self.batch_size)
-            if shard.catalogue is not None:
-                table = join(shard.catalogue, table)
-            # Another process may have written the same part meanwhile.
+            if images.catalogue is not None:
+                table = join(images.catalogue, table)
+            # Another process may have written the same file meanwhile.
             write_table(table, path, overwrite=True)
-        return shard.total or 0
+        return images.total

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from ..errors import DataError, ParameterError
 from ..files import PathLike, whole_file
 from ..images.catalogue import require_pyarrow
 
+FIRST_COLUMNS = ("source", "class", "class_name", "probability", "runner_up", "entropy")
+LAST_COLUMNS = ("unusual", "error", "selected")  # after the probabilities p0, p1 ...
 # UCDs of catalogue columns in the words of the IVOA (UCD1+ 1.5), for columns that state none.
 UCDS = {"id": "meta.id", "ra": "pos.eq.ra", "dec": "pos.eq.dec"}
-# Stands for a missing class where a table has no nulls; NumPy's default, 63, may be a class.
+# Fills masked classes (uint8); numpy.ma would fill uint8 with 63, which may be a class.
 NO_CLASS = 255
 
 
@@ -63,11 +66,11 @@ def to_table(
         table[name] = values
         table[name].description = description
 
-    number = "counted from 0, index into class_names; figures count from 1"
-    add("class", classes.astype(np.uint8), number)
+    class_description = "counted from 0, index into class_names; figures count from 1"
+    add("class", classes.astype(np.uint8), class_description)
     add("class_name", class_names[classes])
     add("probability", highest)
-    add("runner_up", order[:, 1].astype(np.uint8), number)
+    add("runner_up", order[:, 1].astype(np.uint8), class_description)
     # VOTable and FITS do not know nats as a unit.
     entropy = entr(probabilities.astype(np.float64)).sum(axis=1)
     add("entropy", entropy.astype(np.float32), "Shannon entropy of p0, p1 ..., in nats")
@@ -78,7 +81,18 @@ def to_table(
     table["error"] = np.array([_escape(error) for error in errors], str)
     if cuts is not None:
         add("selected", highest >= cuts[classes], "in the sample of its class")
-    return table
+    names = [name for name in list_columns(len(class_names)) if name in table.colnames]
+    return table[names]
+
+
+def list_columns(classes: int) -> list[str]:
+    """Return the names of all columns that predictions can have, in order.
+
+    :func:`to_table` leaves out a column that is not listed here, because :func:`check_names` would
+    not refuse it in a catalogue.
+    """
+    probabilities = [f"p{c}" for c in range(classes)]
+    return [*FIRST_COLUMNS, *probabilities, *LAST_COLUMNS]
 
 
 def _make_source_column(sources: Sequence[Any]) -> NDArray[Any]:
@@ -104,7 +118,7 @@ def _escape(text: str) -> str:
 
 
 def check_names(catalogue: Table, meta: dict[str, Any]) -> None:
-    """Raise a DataError if a catalogue has columns that the predictions would add.
+    """Raise a DataError if a catalogue has columns that predictions can have.
 
     Upper and lower case count as the same, because FITS does not distinguish them.
 
@@ -114,8 +128,7 @@ def check_names(catalogue: Table, meta: dict[str, Any]) -> None:
     meta : dict
         See :func:`to_table`.
     """
-    row = np.ones((1, len(meta["class_names"])), np.float32)
-    added = to_table([""], row, [""], meta, unusual=row[:, 0], cuts=row[0]).colnames
+    added = {name.lower() for name in list_columns(len(meta["class_names"]))}
     taken = [name for name in catalogue.colnames if name.lower() in added]
     if taken:
         raise DataError(
@@ -127,7 +140,19 @@ def join(catalogue: Table, predictions: Table) -> Table:
     """Put the columns of a catalogue before the columns of its predictions.
 
     The metadata of both are kept; entries of the predictions replace entries of the same name.
+
+    Warns
+    -----
+    UserWarning
+        An entry of the catalogue's metadata is replaced.
     """
+    replaced = sorted(catalogue.meta.keys() & predictions.meta.keys())
+    if replaced:
+        warnings.warn(
+            f"the catalogue's metadata {replaced} are replaced by the predictions' own; rename "
+            "them first to keep them",
+            stacklevel=3,
+        )
     joined = hstack([catalogue, predictions], join_type="exact", metadata_conflicts="silent")
     joined.meta.update(predictions.meta)
     return joined
@@ -161,7 +186,7 @@ def check_table(path: PathLike, *, overwrite: bool = False) -> Path:
     if suffix not in WRITERS:
         raise ParameterError(f"{path}: expected a name that ends in {', '.join(WRITERS)}")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise FileExistsError(f"{path} exists; choose another name, or overwrite the file")
+        raise FileExistsError(f"{path} exists; choose another name, or overwrite it (--overwrite)")
     existing = next(folder for folder in path.absolute().parents if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise PermissionError(f"{existing} cannot be written; unlock it, or choose another folder")
@@ -191,7 +216,7 @@ def check_columns(table: Table, suffix: str) -> None:
 def _find_problem(column: Any, suffix: str) -> str | None:
     kind = getattr(column, "dtype", np.dtype(object)).kind  # Coordinates and times have no dtype.
     if suffix == ".ecsv":
-        # astropy reads a line of text that begins with # as a comment, and an empty one not at all.
+        # astropy's ECSV reader drops lines inside a text that are empty or begin with #.
         if kind in "UO" and any("\n" in value for value in column if isinstance(value, str)):
             return "has text with line breaks"
         return None
@@ -252,7 +277,8 @@ def _write_csv(table: Table, path: Path) -> None:
 
 def _write_ecsv(table: Table, path: Path) -> None:
     table.write(path, format="ascii.ecsv")
-    # astropy does not quote a first value that begins with #, and reads its row as a comment.
+    # astropy writes a first value such as #1.png without quotes, and would read its row as a
+    # comment. The header's lines begin with "# ", with a blank.
     text = path.read_text(encoding="utf-8")
     path.write_text(re.sub(r"(?m)^(#\S+)", r'"\1"', text), encoding="utf-8")
 
@@ -291,7 +317,7 @@ def _write_votable(table: Table, path: Path) -> None:
     for field in content.fields:
         if not field.ucd:
             field.ucd = UCDS.get(field.name.lower())
-    # The text of a description would be wrapped, and damaged.
+    # INFO and not DESCRIPTION: astropy wraps the text of a description, which breaks the JSON.
     content.infos.append(Info(name="galclass", value=json.dumps(table.meta, default=str)))
     document.to_xml(str(path))
 
@@ -308,7 +334,8 @@ def _write_parquet(table: Table, path: Path) -> None:
         values = np.ma.asarray(table[name])
         native = values.data.astype(values.dtype.newbyteorder("="), copy=False)
         columns[name] = pa.array(native, mask=np.ma.getmaskarray(values))
-        if values.dtype.kind == "U":  # astropy needs the length to read nulls, as "None".
+        if values.dtype.kind == "U":
+            # astropy reads nulls as the text 'None' and needs the column width for it.
             length = values.dtype.itemsize // 4
             meta[f"table::len::{name}"] = str(max(length, len("None")))
     parquet.write_table(pa.table(columns).replace_schema_metadata(meta), path)

@@ -25,7 +25,6 @@ MACHINE = ("galclass", "versions", "device", "threads")
 
 def describe_training(
     dataset: Dataset,
-    *,
     recipe_name: str,
     recipe: Recipe,
     seed: int,

@@ -131,20 +131,12 @@ def train(
     start_from = read_start(start, dataset, parts)
     manifest = {
         "status": "training",
-        **describe_training(
-            dataset,
-            recipe_name=recipe_name,
-            recipe=recipe,
-            seed=seed,
-            split=split_of_run,
-            start=start_from.record,
-        ),
+        **describe_training(dataset, recipe_name, recipe, seed, split_of_run, start_from.record),
         **describe_machine(precision),
     }
     run = Run(out)
     with locked(out), _deterministic_operations(), _explained_interruption(run, recipe.epochs):
-        resumes = resume and _has_manifest(run)
-        if resumes:
+        if resume and _can_resume(run):
             manifest = _merge_manifests(run, manifest, precision)
         else:
             _prepare_folder(run, overwrite)
@@ -273,6 +265,13 @@ def _explained_interruption(run: Run, epochs: int) -> Iterator[None]:
         raise
 
 
+def _can_resume(run: Run) -> bool:
+    """Delete what a killed process left, and tell if there is a run to resume."""
+    for folder in (run.path, run.path / "checkpoint"):
+        remove_leftovers(folder)
+    return _has_manifest(run)
+
+
 def _has_manifest(run: Run) -> bool:
     return (run.path / "manifest.json").exists()
 
@@ -312,8 +311,6 @@ def _merge_manifests(run: Run, now: dict[str, Any], precision: Precision) -> dic
     UserWarning
         The software or the machine has changed.
     """
-    for folder in (run.path, run.path / "checkpoint"):
-        remove_leftovers(folder)
     before = run.manifest
     _check_same_run(before, now, precision)
     if before.get("status") == "complete":

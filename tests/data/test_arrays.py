@@ -25,39 +25,27 @@ def convert_as_advised(check, values):
     return check(eval(advice[1], names))
 
 
-@settings(max_examples=25, deadline=None)
-@given(IMAGES)
-def test_valid_images_pass_unchanged(images):
-    assert check_images(images) is images
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 9), min_size=1))
-def test_valid_labels_become_uint8_with_equal_values(labels):
-    checked = check_labels(labels, len(labels))
-    assert checked.dtype == np.uint8
-    np.testing.assert_array_equal(checked, labels)
-    assert check_labels(checked) is checked
-
-
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(IMAGES, st.sampled_from([1.0, 255.0]))
-def test_advised_conversion_restores_images_of_floats(images, maximum):
+def test_conversion_advised_by_the_error_works(images, maximum):
+    assert check_images(images) is images
     images = images.clip(2)  # Otherwise images in 0-255 may look as if they were in 0-1.
     floats = images * (maximum / 255)
     np.testing.assert_array_equal(convert_as_advised(check_images, floats), images)
 
 
 @pytest.mark.parametrize("values", [NAMES, NAMES.astype(object), np.arange(10.0), np.eye(10)])
-def test_advised_conversion_gives_labels(values):
+def test_conversion_of_labels_advised_by_the_error_works(values):
     assert convert_as_advised(check_labels, values[[3, 0, 9]]).tolist() == [3, 0, 9]
 
 
-def test_grey_channel_is_repeated():
+def test_integers_become_uint8_labels_and_a_grey_channel_is_repeated():
+    labels = check_labels([3, 0, 9], 3)
+    assert labels.dtype == np.uint8
+    assert labels.tolist() == [3, 0, 9]
+    assert check_labels(labels) is labels
     grey = np.arange(32 * 32, dtype=np.uint8).reshape(1, 32, 32, 1)
-    images = check_images(grey)
-    assert images.shape == (1, 32, 32, 3)
-    assert (images == grey).all()
+    np.testing.assert_array_equal(check_images(grey), np.repeat(grey, 3, axis=3))
 
 
 def test_tensors_are_taken_like_arrays():

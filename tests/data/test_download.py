@@ -3,9 +3,9 @@
 import contextlib
 import errno
 import hashlib
-import http.server
 import os
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -20,74 +20,68 @@ from galclass.errors import DownloadError
 
 BODY = bytes(range(256)) * 1200
 SHA256 = hashlib.sha256(BODY).hexdigest()
-# What a server with such a fault sends instead of BODY.
-BODIES = {"stall_inside": BODY[:70_000], "cut_off": BODY[:-5], "other_content": BODY[::-1]}
-STATUS = {"404": 404, "503": 503, "moved": 302, "redirect_to_a_file": 302}
-LOCATION = {"moved": "/elsewhere", "redirect_to_a_file": "file:///etc/hostname"}
-FAULTS = {
-    "404": "HTTPError: 404 Client Error: Not Found",
-    "503": "HTTPError: 503 Server Error: Service Unavailable",
-    "redirect_to_a_file": "No connection adapters",
-    "stall": "[Tt]imed? ?out",
-    "stall_inside": "[Tt]imed? ?out",
-    "cut_off": "5 more expected",
-    "other_content": "does not match the known hash",
-    "hang_up": "RemoteDisconnected|[Rr]eset",
+HEADER = f"HTTP/1.0 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+GOOD = HEADER + BODY
+MOVED = b"HTTP/1.0 302 Found\r\nContent-Length: 0\r\nLocation: "
+WAYS = {
+    "good": GOOD,
+    "no length": b"HTTP/1.0 200 OK\r\n\r\n" + BODY,
+    "moved": MOVED + b"/elsewhere\r\n\r\n",
 }
+NO_CONTENT = b"\r\nContent-Length: 0\r\n\r\n"
+# The answer of a faulty server, the seconds until it closes the connection, and the reason given.
+FAULTS = {
+    "404": (b"HTTP/1.0 404 Not Found" + NO_CONTENT, 0, "HTTPError: 404 Client Error: Not Found"),
+    "503": (b"HTTP/1.0 503 Busy" + NO_CONTENT, 0, "HTTPError: 503 Server Error: Busy"),
+    "redirect": (MOVED + b"file:///etc/hostname\r\n\r\n", 0, "No connection adapters"),
+    "stall": (b"", 60, "[Tt]imed? ?out"),
+    "stall inside": (HEADER + BODY[:70_000], 60, "[Tt]imed? ?out"),
+    "cut off": (GOOD[:-5], 0, "5 more expected"),
+    "other content": (HEADER + BODY[::-1], 0, "does not match the known hash"),
+    "hang up": (b"", 0, "RemoteDisconnected|[Rr]eset"),
+}
+PROGRAM = """
+import sys
+from galclass.data.galaxy10 import DATASETS, fetch_galaxy10
+published = DATASETS["galaxy10"]._replace(urls=[sys.argv[1]], sha256=sys.argv[2])
+print(fetch_galaxy10(published, cache=sys.argv[3]))
+"""
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answer every request with the fault of the server."""
+class Handler(socketserver.BaseRequestHandler):
+    """Send the answer of the server in pieces."""
 
-    def do_GET(self):
-        fault = self.server.fault
-        self.server.requests.append(self.path)
-        if fault == "hang_up":
-            self.connection.shutdown(socket.SHUT_RDWR)
-        elif fault == "stall":
-            self.server.stopped.wait(60)
-        elif fault in STATUS and self.path != "/elsewhere":
-            self.send_response(STATUS[fault])
-            self.send_header("Location", LOCATION.get(fault, ""))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        else:
-            self.send_body(fault)
-
-    def send_body(self, fault):
-        self.send_response(200)
-        if fault != "no_length":
-            self.send_header("Content-Length", str(len(BODY)))
-        self.end_headers()
-        body = BODIES.get(fault, BODY)
-        for start in range(0, len(body), 30_000):
-            self.wfile.write(body[start : start + 30_000])
-            if fault == "slow":
-                time.sleep(0.05)
-        if fault == "stall_inside":
-            self.server.stopped.wait(60)
-
-    def log_message(self, *arguments):
-        pass
+    def handle(self):
+        server = self.server
+        request = self.request.recv(10_000)
+        server.requests.append(request)
+        answer = server.answer
+        if b"/elsewhere" in request:
+            answer = GOOD
+        for start in range(0, len(answer), 30_000):
+            self.request.sendall(answer[start : start + 30_000])
+            time.sleep(server.pause)
+        time.sleep(server.wait)
 
 
 @pytest.fixture
 def serve(monkeypatch):
-    """Return a function that starts a server with a fault."""
+    """Return a function that starts a server with an answer."""
     monkeypatch.setenv("NO_PROXY", "*")
     with contextlib.ExitStack() as stack:
 
-        def start(fault):
-            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-            server.fault = fault
+        def start(answer, pause=0, wait=0):
+            server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+            server.daemon_threads = True
+            server.answer = answer
+            server.pause = pause
+            server.wait = wait
             server.requests = []
-            server.stopped = threading.Event()
-            server.url = f"http://127.0.0.1:{server.server_port}/Galaxy10.h5"
+            server.url = f"http://127.0.0.1:{server.server_address[1]}/Galaxy10.h5"
             server.handle_error = lambda *_: None  # The client may hang up.
             threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
-            stack.callback(server.stopped.set)
             return server
 
         yield start
@@ -111,18 +105,13 @@ def fetch(cache, monkeypatch):
 
 def fetch_in_another_process(server, cache):
     """Start a process that fetches the file and prints its path."""
-    program = (
-        "import sys; from galclass.data.galaxy10 import DATASETS, fetch_galaxy10\n"
-        "published = DATASETS['galaxy10']._replace(urls=[sys.argv[1]], sha256=sys.argv[2])\n"
-        "print(fetch_galaxy10(published, cache=sys.argv[3]))"
-    )
-    command = [sys.executable, "-c", program, server.url, SHA256, cache]
+    command = [sys.executable, "-c", PROGRAM, server.url, SHA256, cache]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("way", ["good", "no_length", "slow", "moved"])
-def test_file_arrives_whole_and_is_not_downloaded_again(serve, fetch, cache, way):
-    server = serve(way)
+@pytest.mark.parametrize("answer", WAYS.values(), ids=WAYS)
+def test_file_arrives_whole_and_is_not_downloaded_again(serve, fetch, cache, answer):
+    server = serve(answer)
     path = fetch(server.url)
     assert path.read_bytes() == BODY
     assert list(cache.iterdir()) == [path]
@@ -131,35 +120,35 @@ def test_file_arrives_whole_and_is_not_downloaded_again(serve, fetch, cache, way
     assert server.requests == []
 
 
-@pytest.mark.parametrize(("fault", "words"), FAULTS.items())
-def test_any_failure_is_explained_and_the_next_address_is_tried(serve, fetch, cache, fault, words):
-    server = serve(fault)
-    with pytest.raises(DownloadError, match=f"{server.url}: .*({words})") as caught:
+@pytest.mark.parametrize(("answer", "wait", "reason"), FAULTS.values(), ids=FAULTS)
+def test_any_failure_is_explained_and_the_next_address_is_tried(
+    serve, fetch, cache, answer, wait, reason
+):
+    server = serve(answer, wait=wait)
+    with pytest.raises(DownloadError, match=f"{server.url}: .*({reason})") as caught:
         fetch(server.url)
     advice = f"Download {server.url} by hand to data/Galaxy10.h5, or use --data simulated"
     assert str(caught.value).endswith(advice)
     assert "\n" not in str(caught.value)
     assert list(cache.iterdir()) == []
-    assert fetch(server.url, serve("good").url).read_bytes() == BODY
+    assert fetch(server.url, serve(GOOD).url).read_bytes() == BODY
 
 
-def test_without_a_network_the_error_gives_a_reason_for_each_address(fetch, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
-    unknown = "http://galaxies.invalid/Galaxy10.h5"
-    real_getaddrinfo = socket.getaddrinfo
+def test_without_a_network_the_error_gives_a_reason_for_each_address(serve, fetch, monkeypatch):
+    stopped = serve(GOOD)
+    stopped.shutdown()
+    stopped.server_close()
+    real = socket.getaddrinfo
 
-    def getaddrinfo(host, *arguments):
-        if host.endswith(".invalid"):
-            host = "no name"  # It is refused without asking a server.
-        return real_getaddrinfo(host, *arguments)
+    def find(host, *arguments):
+        if host == "unknown":
+            raise socket.gaierror(-2, "Name or service not known")
+        return real(host, *arguments)
 
-    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        refused = f"http://127.0.0.1:{unused.getsockname()[1]}/Galaxy10.h5"
-        reasons = f"{refused}: .*refused.*{unknown}: .*([Nn]ame|resol).*by hand"
-        with pytest.raises(DownloadError, match=reasons):
-            fetch(refused, unknown)
+    monkeypatch.setattr("socket.getaddrinfo", find)
+    reasons = f"{stopped.url}: .*refused.*http://unknown/x: .*not known.*by hand"
+    with pytest.raises(DownloadError, match=reasons):
+        fetch(stopped.url, "http://unknown/x")
 
 
 def test_damaged_file_in_the_cache_stays_until_the_new_one_is_whole(serve, fetch, cache):
@@ -167,15 +156,15 @@ def test_damaged_file_in_the_cache_stays_until_the_new_one_is_whole(serve, fetch
     path.parent.mkdir()
     path.write_bytes(BODY[:-1])
     with pytest.warns(UserWarning, match="damaged .*again"), pytest.raises(DownloadError):
-        fetch(serve("cut_off").url, serve("other_content").url)
+        fetch(serve(GOOD[:-5]).url, serve(GOOD[:-1]).url)
     assert path.read_bytes() == BODY[:-1]
     with pytest.warns(UserWarning, match="damaged"):
-        assert fetch(serve("good").url).read_bytes() == BODY
+        assert fetch(serve(GOOD).url).read_bytes() == BODY
     assert list(cache.iterdir()) == [path]
 
 
 def test_two_processes_that_download_at_once_both_get_the_file(serve, cache):
-    server = serve("slow")
+    server = serve(GOOD, pause=0.05)
     processes = [fetch_in_another_process(server, cache) for _ in range(2)]
     for process in processes:
         output, error = process.communicate(timeout=60)
@@ -185,7 +174,7 @@ def test_two_processes_that_download_at_once_both_get_the_file(serve, cache):
 
 
 def test_killed_download_leaves_no_file_of_that_name(serve, fetch, cache):
-    process = fetch_in_another_process(serve("stall_inside"), cache)
+    process = fetch_in_another_process(serve(GOOD[:70_000], wait=60), cache)
     deadline = time.monotonic() + 60
     while not (cache.is_dir() and any(path.stat().st_size for path in cache.iterdir())):
         assert time.monotonic() < deadline
@@ -193,33 +182,29 @@ def test_killed_download_leaves_no_file_of_that_name(serve, fetch, cache):
     process.kill()
     process.communicate()
     assert not (cache / "Galaxy10.h5").exists()
-    assert fetch(serve("good").url).read_bytes() == BODY
+    assert fetch(serve(GOOD).url).read_bytes() == BODY
 
 
-@pytest.mark.parametrize(
-    ("folder", "reason"), [("file/cache", "Not a directory"), ("taken", "Is a directory")]
-)
-def test_unusable_cache_is_an_error_before_any_request(serve, fetch, tmp_path, folder, reason):
-    server = serve("good")
+def test_unusable_cache_is_an_error_before_any_request(serve, fetch, tmp_path, monkeypatch):
+    server = serve(GOOD)
     (tmp_path / "file").touch()
     (tmp_path / "taken" / "Galaxy10.h5").mkdir(parents=True)
-    with pytest.raises(DownloadError, match=f"{folder}.*not be downloaded.*{reason}.*by hand"):
-        fetch(server.url, cache=tmp_path / folder)
+    for folder, reason in (("file/cache", "Not a directory"), ("taken", "Is a directory")):
+        words = f"{folder}.*not be downloaded.*{reason}.*by hand"
+        with pytest.raises(DownloadError, match=words):
+            fetch(server.url, cache=tmp_path / folder)
     assert server.requests == []
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_cache_that_cannot_be_written_is_an_error(serve, fetch, monkeypatch, code):
-    error = mock.Mock(side_effect=OSError(code, os.strerror(code)))
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", error)
-    with pytest.raises(DownloadError, match=f"{os.strerror(code)}.*by hand.*--data simulated"):
-        fetch(serve("good").url)
+    for code in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+        full = mock.Mock(side_effect=OSError(code, os.strerror(code)))
+        monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+        with pytest.raises(DownloadError, match=f"{os.strerror(code)}.*by hand.*--data simulated"):
+            fetch(server.url)
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_progress_is_shown_on_a_terminal_only(serve, fetch, capfd, monkeypatch, terminal):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    fetch(serve("slow").url)
+    assert fetch(serve(GOOD, pause=0.05).url).read_bytes() == BODY
     captured = capfd.readouterr()
     assert captured.out == ""
     assert bool(captured.err) == terminal

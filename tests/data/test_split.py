@@ -17,11 +17,6 @@ LABELS = hnp.arrays(np.uint8, st.integers(100, 300), elements=st.integers(0, 9))
 EVEN = np.repeat(np.arange(10), 20)
 
 
-def assert_same_split(ours, theirs):
-    for our_part, their_part in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(our_part, their_part)
-
-
 def assert_complete(parts, count):
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(count))
 
@@ -32,32 +27,20 @@ def test_splits_are_those_of_the_public_comparison_and_of_the_published_notebook
     rest, test = train_test_split(np.arange(len(labels)), test_size=0.15, **options)
     options["stratify"] = labels[rest]
     train, validation = train_test_split(rest, test_size=0.1765, **options)
-    assert_same_split(split(labels), (train, validation, test))
+    np.testing.assert_equal(tuple(split(labels)), (train, validation, test))
     assert [len(part) for part in split(labels, "published")] == [13942, 3486, 4357]
 
 
 @pytest.mark.filterwarnings("ignore:classes .* have fewer than 3 galaxies")
 @pytest.mark.parametrize("protocol", ["stratified", "published"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(labels=LABELS, seed=st.integers(0, 2**32 - 1))
 def test_each_galaxy_is_in_one_set_and_the_seed_fixes_which(protocol, labels, seed):
     parts = split(labels, protocol, random_state=seed)
     assert_complete(parts, len(labels))
     assert min(len(part) for part in parts) > 0
-    assert_same_split(parts, split(labels.tolist(), protocol, random_state=np.uint32(seed)))
-
-
-@pytest.mark.filterwarnings("ignore:classes .* have fewer than 3 galaxies")
-@settings(max_examples=20, deadline=None)
-@given(LABELS)
-def test_stratified_sets_have_the_class_fractions_of_the_whole(labels):
-    parts = split(labels)
-    counts = np.bincount(labels, minlength=10)
-    # The test set is drawn once, the other two are drawn from the rest. Each draw rounds the
-    # count of a class, and the size of the set, by less than one galaxy.
-    for part, fraction, draws in zip(parts, (0.7, 0.15, 0.15), (2, 2, 1), strict=True):
-        excess = np.bincount(labels[part], minlength=10) - fraction * counts
-        assert (np.abs(excess)[counts >= 3] < 2 * draws).all()
+    again = split(labels.tolist(), protocol, random_state=np.uint32(seed))
+    np.testing.assert_equal(tuple(parts), tuple(again))
 
 
 def test_classes_of_one_or_two_galaxies_are_only_trained_on_with_a_warning():
@@ -80,27 +63,19 @@ def test_folds_share_the_test_set_and_validate_each_other_galaxy_once():
 
 
 @pytest.mark.filterwarnings("ignore:classes")
-@pytest.mark.parametrize(
-    ("labels", "settings", "words"),
-    [
-        (EVEN, {"protocol": "lucky"}, "unknown split 'lucky', expected 'stratified'"),
-        (EVEN, {"protocol": None}, "unknown split None"),
-        (EVEN, {"protocol": "fold-0-of-4"}, "unknown split"),
-        (EVEN, {"protocol": "fold-5-of-4"}, "unknown split"),
-        (EVEN, {"protocol": "fold-1-of-1"}, "unknown split"),
-        (EVEN, {"protocol": "fold-1"}, "unknown split"),
-        (EVEN, {"random_state": 2**32}, "random_state="),
-        (EVEN[:90:10], {}, "9 galaxies are too few"),
-    ],
-)
-def test_impossible_split_is_refused(labels, settings, words):
-    with pytest.raises(ParameterError, match=words):
-        split(labels, **settings)
+def test_impossible_split_is_refused():
+    for protocol in ("lucky", None, "fold-0-of-4", "fold-5-of-4", "fold-1-of-1", "fold-1"):
+        with pytest.raises(ParameterError, match=f"unknown split {protocol!r}, expected 'strat"):
+            split(EVEN, protocol)
+    with pytest.raises(ParameterError, match="random_state="):
+        split(EVEN, random_state=2**32)
+    with pytest.raises(ParameterError, match="9 galaxies are too few"):
+        split(EVEN[:90:10])
 
 
 def test_record_has_the_sizes_and_the_hash_of_galaxies_and_split():
     parts, record = split_record(EVEN, "stratified")
-    assert_same_split(parts, split(EVEN))
+    np.testing.assert_equal(tuple(parts), tuple(split(EVEN)))
     sizes = {"train_size": 139, "validation_size": 31, "test_size": 30}
     assert record == {"protocol": "stratified", **sizes, "sha256": record["sha256"]}
     assert split_record(EVEN.astype(np.uint8), "stratified")[1] == record

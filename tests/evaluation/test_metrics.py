@@ -12,7 +12,6 @@ from galclass.errors import DataError
 from galclass.evaluation.metrics import (
     HEADLINE,
     compute_calibration,
-    confusion_matrix,
     format_metric,
     headline,
     reliability,
@@ -39,8 +38,7 @@ def predicted():
 def test_metrics_equal_those_of_scikit_learn_for_any_classes(labels, seed):
     labels = np.array(labels)
     classes = np.arange(10)
-    rng = np.random.default_rng(seed)
-    probabilities = normalise(rng.random((len(labels), 10)) + 1e-5)
+    probabilities = normalise(np.random.default_rng(seed).random((len(labels), 10)) + 1e-5)
     predicted = probabilities.argmax(axis=1)
     metrics = compute_metrics(labels, probabilities, CLASS_NAMES)
     json.dumps(metrics, allow_nan=False)
@@ -62,10 +60,10 @@ def test_metrics_equal_those_of_scikit_learn_for_any_classes(labels, seed):
         "reweighted_accuracy": reweighted,
     }
     assert {key: metrics[key] for key in expected} == pytest.approx(expected)
-    for key, values in (("precision", precision), ("recall", recall), ("f1", f1)):
+    columns = {"precision": precision, "recall": recall, "f1": f1, "support": support}
+    for key, values in columns.items():
         found = np.array([row[key] for row in metrics["classes"]], float)
         np.testing.assert_allclose(found, values)
-    assert [row["support"] for row in metrics["classes"]] == support.tolist()
     assert [row["recall_interval"] is not None for row in metrics["classes"]] == [*is_present]
 
 
@@ -97,14 +95,13 @@ def test_class_fractions_of_galaxy10_are_used_only_for_its_classes(predicted):
     assert [row["name"] for row in metrics["classes"]] == [str(c) for c in range(10)]
     assert metrics["reweighted_accuracy"] is None
     assert compute_metrics(*predicted, CLASS_NAMES[::-1])["reweighted_accuracy"] is None
-    assert compute_metrics(*predicted, list(CLASS_NAMES))["reweighted_accuracy"] > 0
 
 
-def test_headline_has_every_overall_metric_and_none_for_one_that_is_missing(predicted):
+def test_every_metric_of_the_headline_is_computed_and_a_missing_one_is_none(predicted):
     metrics = compute_metrics(*predicted, CLASS_NAMES)
     assert headline(metrics) == {key: metrics[key] for key in HEADLINE}
-    del metrics["brier"]
-    assert headline(metrics)["brier"] is None
+    assert all(isinstance(metrics[key], float) for key in HEADLINE)
+    assert headline({}) == dict.fromkeys(HEADLINE)
     values = {"accuracy": 0.926, "log_loss": 0.2284, "brier": None}
     texts = [format_metric(key, value) for key, value in values.items()]
     assert texts == ["92.6 %", "0.228", "-"]
@@ -112,20 +109,16 @@ def test_headline_has_every_overall_metric_and_none_for_one_that_is_missing(pred
 
 def test_other_labels_probabilities_and_names_are_refused(predicted):
     labels, probabilities = predicted
-    nan = np.where(probabilities > 0.2, np.nan, probabilities)
-    for words, bad in (
-        ("expected float of shape", probabilities[:, 0]),
-        ("expected one each", probabilities[:-1]),
-        ("sum to 1", probabilities * 2),
-        ("finite", nan),
-        ("empty", probabilities[:0]),
+    for words, bad, names in (
+        ("expected float of shape", probabilities[:, 0], None),
+        ("expected one each", probabilities[:-1], None),
+        ("sum of 1", probabilities * 2, None),
+        ("finite", np.where(probabilities > 0.2, np.nan, probabilities), None),
+        ("empty", probabilities[:0], None),
+        ("3 class names, expected 10", probabilities, ["a", "b", "c"]),
     ):
         with pytest.raises(DataError, match=words):
-            compute_metrics(labels, bad)
-    with pytest.raises(DataError, match="3 class names, expected 10"):
-        compute_metrics(labels, probabilities, ["a", "b", "c"])
-    with pytest.raises(DataError, match="expected one each"):
-        confusion_matrix(labels, labels[1:], classes=10)
+            compute_metrics(labels, bad, names)
 
 
 def test_largest_confusions_come_first_without_small_classes():
@@ -149,7 +142,6 @@ def test_calibration_error_shows_overconfidence():
     rng = np.random.default_rng(0)
     scores = np.exp(2 * rng.normal(size=(20000, 10)))
     honest = normalise(scores)
-    overconfident = normalise(scores**2)
     labels = (rng.random((20000, 1)) > honest.cumsum(axis=1)).sum(axis=1).clip(0, 9)
     curve = reliability(labels, honest)
     assert curve["galaxies"].sum() == 20000
@@ -157,5 +149,5 @@ def test_calibration_error_shows_overconfidence():
     np.testing.assert_allclose(curve["accuracy"][filled], curve["confidence"][filled], atol=0.08)
     calibration = compute_calibration(labels, honest)
     assert calibration["calibration_error"] < 0.02
-    for key, value in compute_calibration(labels, overconfident).items():
+    for key, value in compute_calibration(labels, normalise(scores**2)).items():
         assert value > calibration[key]

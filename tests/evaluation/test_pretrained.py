@@ -7,12 +7,14 @@ import zipfile
 import numpy as np
 import pytest
 
-from galclass import load_data, load_pretrained, load_run, predict, split, thresholds, verify
+from galclass import load_data, load_pretrained, load_run, predict, split, verify
 from galclass.errors import RunError
 from galclass.evaluation.calibration import calibration_of
-from galclass.evaluation.metrics import compute_metrics, headline
+from galclass.evaluation.metrics import HEADLINE, compute_metrics
 from galclass.network._tensorflow import keras
 from galclass.network.weights import get_weights
+
+MINIMUM = "galclass.evaluation.calibration.MIN_VALIDATION_GALAXIES"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def make_pretrained(request):
 
     def run(*arguments):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["make_pretrained.py", *(str(one) for one in arguments)])
+            patch.setattr(sys, "argv", ["make_pretrained.py", *map(str, arguments)])
             script.main()
 
     return run
@@ -36,24 +38,16 @@ def small(make_pretrained, measured, measured_data, tmp_path_factory):
     """A small run, whose class fractions are corrected."""
     out = tmp_path_factory.mktemp("small") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("galclass.evaluation.calibration.FEWEST", 10)
+        patch.setattr(MINIMUM, 10)
         options = ("--class-mix", "galaxy10", "--note", "Made up.")
         make_pretrained(measured.path, "--data", measured_data, "--out", out, *options)
     return load_run(out)
 
 
 def test_small_run_has_rounded_weights_and_no_images(small, measured):
-    assert sorted(path.name for path in small.path.iterdir()) == [
-        "README.md",
-        "history.csv",
-        "manifest.json",
-        "metrics.json",
-        "model.keras",
-        "predictions.npz",
-        "seen.npz",
-        "usual.npz",
-        "validation.npz",
-    ]
+    names = {path.name for path in small.path.iterdir()}
+    removed = {"examples.npz", "mistakes.npz"}
+    assert names == {path.name for path in measured.path.iterdir()} - removed
     rounded = get_weights(small.load_model())
     for name, array in get_weights(measured.load_model()).items():
         if array.size > 1000:
@@ -81,11 +75,9 @@ def test_small_run_is_compressed_and_keras_can_load_it(small, measured):
 def test_small_run_is_evaluated_with_the_correction_and_can_be_verified(
     small, measured_data, monkeypatch
 ):
-    monkeypatch.setattr("galclass.evaluation.calibration.FEWEST", 10)
+    monkeypatch.setattr(MINIMUM, 10)
     assert calibration_of(small).class_mix == "galaxy10"
-    assert small.metrics["uncorrected"] is not None
     assert verify(small, measured_data) == []
-    assert len(thresholds(small, purity=0.5)) == 10
 
 
 def test_other_galaxies_and_existing_folders_are_refused(
@@ -110,7 +102,10 @@ def test_pretrained_network_is_small_and_consistent(name):
     probabilities = calibration_of(run).apply(predictions["probabilities"])
     expected = compute_metrics(predictions["labels"], probabilities, run.class_names)
     metrics = run.metrics
-    assert headline(metrics) == pytest.approx(headline(expected))
+    for key in (
+        HEADLINE.keys() & metrics.keys()
+    ):  # Metrics that are newer than the run are left out.
+        assert metrics[key] == pytest.approx(expected[key])
     assert metrics["confusion_matrix"] == expected["confusion_matrix"]
     run.load_model()  # An error if its weights are not those of the manifest.
 

@@ -35,11 +35,14 @@ def test_curve_counts_the_galaxies_at_or_above_each_probability():
     labels = np.array([1, 1, 0, 1, 0])
     p = np.array([0.9, 0.8, 0.8, 0.6, 0.1])
     curve = sample_curve(labels, np.stack([1 - p, p], axis=1), 1)
-    np.testing.assert_allclose(curve["threshold"], [0.9, 0.8, 0.6])
-    assert curve["galaxies"].tolist() == [1, 3, 4]
-    assert curve["correct"].tolist() == [1, 2, 3]
-    np.testing.assert_allclose(curve["purity"], [1, 2 / 3, 3 / 4])
-    np.testing.assert_allclose(curve["completeness"], [1 / 3, 2 / 3, 1])
+    for key, expected in (
+        ("threshold", [0.9, 0.8, 0.6]),
+        ("galaxies", [1, 3, 4]),
+        ("correct", [1, 2, 3]),
+        ("purity", [1, 2 / 3, 3 / 4]),
+        ("completeness", [1 / 3, 2 / 3, 1]),
+    ):
+        np.testing.assert_allclose(curve[key], expected)
     assert (curve["purity_low"] < curve["purity"]).all()
 
 

@@ -34,6 +34,7 @@ def test_changed_images_are_unusual_and_unseen_ones_are_not(usual, change):
     assert separation(ranks, rank_unusual(usual, change(images))) > 0.9
 
 
+@pytest.mark.slow
 def test_pretrained_network_separates_real_galaxies_from_changed_ones(real_path):
     images, labels, _ = load_data(real_path)
     unseen = images[split(labels).test]
@@ -52,7 +53,7 @@ def test_rank_is_the_fraction_of_validation_images_that_are_nearer(usual):
     assert rank_unusual(few, noise) == pytest.approx(10 / 11)
 
 
-def test_images_of_any_size_are_described_by_39_numbers():
-    for side in (32, 69, 256):
-        images = RNG.integers(0, 256, (3, side, side, 3), np.uint8)
-        assert describe_images(images).shape == (3, 39)
+@pytest.mark.parametrize("side", [32, 69, 256])
+def test_images_of_any_size_are_described_by_39_numbers(side):
+    images = RNG.integers(0, 256, (3, side, side, 3), np.uint8)
+    assert describe_images(images).shape == (3, 39)

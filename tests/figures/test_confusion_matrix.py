@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from galclass import CLASS_NAMES, plot_confusion_matrix
 from galclass.errors import DataError
@@ -23,16 +23,16 @@ def test_confusion_matrix_shows_percent_of_the_true_class():
 
 
 def test_classes_have_the_names_that_were_given_or_numbers():
-    figure, (left, right) = plt.subplots(1, 2)
+    fig = Figure()
+    left, right = fig.subplots(1, 2)
     names = ["a", "b, c", "$^$"]
-    assert plot_confusion_matrix(np.eye(3, dtype=int), class_names=names, ax=left) is figure
+    assert plot_confusion_matrix(np.eye(3, dtype=int), class_names=names, ax=left) is fig
     plot_confusion_matrix(np.eye(10, dtype=int), ax=right)
     assert _texts(left.get_yticklabels()) == ["1 a", "2 b,\nc", "3 $^$"]
     assert _texts(left.get_xticklabels()) == ["1*\n1", "2*\n1", "3*\n1"]
     assert not any(tick.get_parse_math() for tick in left.get_yticklabels())
     assert _texts(right.get_yticklabels()) == [str(c) for c in range(10)]
     assert _texts(right.get_xticklabels())[0] == "0*\n1"
-    plt.close(figure)
 
 
 def test_title_has_the_accuracy_with_its_interval(measured):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from galclass import plot_mistakes, plot_purity, plot_recall, plot_reliability, predict
+from galclass import plot_mistakes, plot_purity, plot_recall, plot_reliability, predict, summary
 from galclass.data.galaxy10 import DECALS_NAMES
 from galclass.errors import RunError
 from galclass.evaluation.calibration import Calibration
+from galclass.evaluation.card import model_card
 from galclass.evaluation.metrics import compute_calibration
 
 
@@ -73,7 +74,9 @@ def test_mistakes_name_both_classes(copied, images_of_brightness):
     assert plot_mistakes(copied).axes[0].texts[0].get_text() == "no test galaxy is misclassified"
 
 
-@pytest.mark.parametrize("plot", [plot_mistakes, plot_purity, plot_recall, plot_reliability])
-def test_runs_must_be_evaluated_first(trained, plot):
+@pytest.mark.parametrize(
+    "show", [model_card, plot_mistakes, plot_purity, plot_recall, plot_reliability, summary]
+)
+def test_runs_must_be_evaluated_first(trained, show):
     with pytest.raises(RunError, match="galclass evaluate"):
-        plot(trained)
+        show(trained)

@@ -15,13 +15,12 @@ def test_examples_are_the_first_galaxy_of_each_class(galaxies):
     images, labels, origin = galaxies
     kept = labels != 5
     axes = plot_examples(images[kept], labels[kept], origin).axes
-    assert len(axes) == 10
-    for c, ax in enumerate(axes):
-        assert ax.get_title(loc="left").split()[0] == str(c + 1)
-        if c != 5:
-            np.testing.assert_array_equal(ax.images[0].get_array(), images[labels == c][0])
-    assert not axes[5].images
-    assert axes[5].texts[0].get_text() == "none here"
+    assert [ax.get_title(loc="left").split()[0] for ax in axes] == [str(c + 1) for c in range(10)]
+    empty = axes.pop(5)
+    assert not empty.images
+    assert empty.texts[0].get_text() == "none here"
+    for c, ax in zip((0, 1, 2, 3, 4, 6, 7, 8, 9), axes, strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), images[labels == c][0])
 
 
 def test_bars_are_the_percentages_of_the_classes(measured):
@@ -48,13 +47,7 @@ def test_class_names_and_public_counts_come_from_the_origin_alone(galaxies):
         assert plot_examples(images, labels, given).axes[0].get_title(loc="left").startswith(title)
         (ax,) = plot_class_counts(labels, given).axes
         assert len(ax.get_legend().get_texts()) == bars
-
-
-def test_labels_and_origins_in_another_form_are_errors(galaxies):
-    images, labels, origin = galaxies
-    with pytest.raises(DataError, match="labels"):
-        plot_examples(images, labels[1:])
+    with pytest.raises(ParameterError, match="origin="):
+        plot_class_counts(labels, {"kind": "simulated"})
     with pytest.raises(DataError, match="0-9"):
         plot_class_counts(np.arange(12), origin)
-    with pytest.raises(ParameterError, match="expected an Origin"):
-        plot_class_counts(labels, {"kind": "simulated"})

@@ -4,23 +4,27 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from galclass import CLASS_NAMES, build_cnn, plot_attribution, plot_predictions, predict
+from galclass import build_cnn, plot_attribution, plot_predictions, predict
 from galclass.data.galaxy10 import DECALS_NAMES
 from galclass.errors import DataError, ParameterError
 from galclass.figures.simulated_accuracy import plot_simulated_accuracy
+from galclass.network import probabilities
 from galclass.network.symmetry import apply_symmetry
 
 
+@pytest.fixture(scope="module")
+def small_model():
+    return build_cnn(seed=1, filters=((8,), (8,)))
+
+
 @pytest.mark.parametrize("element", [1, 6])
-def test_evidence_turns_with_the_galaxy(galaxies, monkeypatch, element):
-    model = build_cnn(seed=1, filters=((8,), (8,)))
+def test_evidence_turns_with_the_galaxy(galaxies, small_model, monkeypatch, element):
     images = galaxies.images[:2]
     # The class that is explained stays the same, whatever the probabilities of the network.
-    table = Table({"class": [0, 0]}, meta={"class_names": CLASS_NAMES})
-    monkeypatch.setattr("galclass.figures.attribution.predict", lambda *_, **__: table)
+    monkeypatch.setattr(probabilities, "predict_proba", lambda *_, **__: np.eye(10)[[0, 0]])
 
     def plot_evidence(images):
-        axes = plot_attribution(images, [3, 4], run=model).axes
+        axes = plot_attribution(images, [3, 4], galaxies.origin, run=small_model).axes
         assert axes[1].get_title(loc="left") == "predicted 1\nlabelled 5"
         return np.array([ax.child_axes[0].images[1].get_array() for ax in axes[:2]])
 
@@ -30,14 +34,23 @@ def test_evidence_turns_with_the_galaxy(galaxies, monkeypatch, element):
     np.testing.assert_allclose(plot_evidence(apply_symmetry(images, element)), expected, atol=1e-4)
 
 
-def test_keras_networks_have_the_classes_of_the_origin_or_numbers(galaxies):
-    model = build_cnn(seed=1, filters=((8,), (8,)))
-    images, labels, origin = galaxies
-    for given, number in ((origin, labels[0] + 1), (None, labels[0])):
-        ax = plot_attribution(images[:1], labels[:1], given, run=model).axes[0]
-        assert ax.get_title(loc="left").endswith(f"labelled {number}")
+def test_predicted_class_is_the_one_of_the_run(measured, images_of_brightness):
+    images, labels = images_of_brightness
+    table = predict(images[::25], run=measured, precision="float32")
+    axes = plot_attribution(images[::25], labels[::25], run=measured.path).axes
+    for ax, predicted, labelled in zip(axes, table["class"], labels[::25], strict=False):
+        expected = f"predicted {predicted + 1}\nlabelled {labelled + 1}"
+        assert ax.get_title(loc="left") == expected
+
+
+def test_keras_networks_without_an_origin_have_numbers_as_classes(galaxies, small_model):
+    images, labels, _ = galaxies
+    ax = plot_attribution(images[:1], labels[:1], run=small_model).axes[0]
+    assert ax.get_title(loc="left").endswith(f"labelled {labels[0]}")
     with pytest.raises(DataError, match="labels"):
-        plot_attribution(images[:2], labels[:1], run=model)
+        plot_attribution(images[:2], labels[:1], run=small_model)
+    with pytest.raises(ParameterError, match="expected an Origin"):
+        plot_attribution(images[:1], labels[:1], "simulated", run=small_model)
 
 
 def test_predicted_images_have_their_names_and_three_bars(galaxies):
@@ -67,10 +80,13 @@ def test_images_that_cannot_be_read_are_left_out(measured, images_of_brightness,
     table = predict(images, run=measured)
     titles = [ax.get_title(loc="left") for ax in plot_predictions(table, images).axes]
     assert [title for title in titles if title] == ["image 1"]
-    with pytest.raises(DataError, match="no image could be read"):
-        plot_predictions(table[:1], images[:1])
-    with pytest.raises(DataError, match="meta lacks"):
-        plot_predictions(Table(), [])
+    for words, rows, given in (
+        ("no image could be read", table[:1], images[:1]),
+        ("1 images and a table of 2 rows", table, images[:1]),
+        ("meta lacks", Table(), []),
+    ):
+        with pytest.raises(DataError, match=words):
+            plot_predictions(rows, given)
 
 
 def test_simulated_accuracy_is_shown_for_galaxies_that_the_run_has_not_seen(simulated_run):

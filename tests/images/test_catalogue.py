@@ -100,10 +100,15 @@ def test_files_that_are_not_tables_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["nan", "N/A", "  ", "null", np.ma.masked])
-def test_missing_labels_are_refused(missing, tmp_path):
-    table = Table({"label": ["a", "b", missing, "c"]})
-    with pytest.raises(DataError, match=r"'label' is empty in 1 rows \(2\)"):
-        read_column(table, "label", tmp_path / "c.csv")
+def test_missing_texts_are_refused_as_labels_and_are_errors_as_image_files(missing, tmp_path):
+    table = Table({"name": ["a.png", "/b.png", missing]})
+    with pytest.raises(DataError, match=r"'name' is empty in 1 rows \(2\)"):
+        read_column(table, "name", tmp_path / "c.csv")
+    rows = list_rows(table, "name", tmp_path)
+    assert rows[0] == ("a.png", tmp_path / "a.png")
+    assert str(rows[1][1]) == "/b.png"
+    assert rows[2][0] == "row 2"
+    assert "no image file is given" in str(rows[2][1])
 
 
 def test_columns_of_labels_are_text_or_integers(tmp_path):
@@ -114,16 +119,6 @@ def test_columns_of_labels_are_text_or_integers(tmp_path):
         read_column(table, "real", tmp_path)
     with pytest.raises(DataError, match="no column 'kind', expected one of"):
         read_column(table, "kind", tmp_path)
-
-
-def test_image_files_are_relative_to_the_folder_and_missing_names_have_an_error(tmp_path):
-    names = MaskedColumn(["a.png", " ", "/b.png", "c.png"], mask=[False, False, False, True])
-    rows = list_rows(Table({"image": names}), "image", tmp_path)
-    assert rows[0] == ("a.png", tmp_path / "a.png")
-    assert str(rows[2][1]) == "/b.png"
-    for number in (1, 3):
-        assert rows[number][0] == f"row {number}"
-        assert "no image file is given" in str(rows[number][1])
 
 
 def test_positions_in_any_unit_are_fetched_and_others_have_an_error():

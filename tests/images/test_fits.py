@@ -45,7 +45,7 @@ BAD = [
     ((BAND * units.Jy,) * 3, "unit Jy"),
     (("bad.fits",) * 3, r"bad\.fits.*FITS"),
     (("cube.fits",) * 3, r"\(3, 10, 10\)"),
-    (("table.fits",) * 3, r"\(0, 0\)"),
+    (("table.fits",) * 3, r"table\.fits holds no image"),
 ]
 
 

@@ -7,10 +7,9 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 
-from galclass.data.galaxy10 import GALAXY10_CROP
 from galclass.errors import DataError
 from galclass.images.folders import read_labelled
-from galclass.images.prepare import prepare
+from galclass.images.prepare import DEFAULT_CROP, prepare
 
 NAMES = ("disk | thin", "smooth", "spiral")
 SIDE = 36
@@ -33,7 +32,7 @@ def folder(tmp_path_factory):
 
 def write_folder(path, sizes):
     """Write one class per image."""
-    for name, size in zip("abcdefgh", sizes, strict=False):
+    for name, size in zip("ab", sizes, strict=True):
         (path / name).mkdir()
         Image.new("RGB", size, (9, 99, 199)).save(path / name / "one.png")
 
@@ -58,17 +57,6 @@ def test_a_folder_of_folders_and_a_catalogue_give_the_same_galaxies(folder):
         assert str(dataset.origin) == f"Galaxies of {name}: 12"
 
 
-@pytest.mark.parametrize("suffix", ["csv", "fits", "xml", "parquet"])
-def test_catalogues_of_every_format_are_read(suffix, folder, tmp_path):
-    table = Table.read(folder / "galaxies.ecsv")
-    table["file"] = [str(folder / name) for name in table["file"]]
-    form = {"csv": "ascii.csv", "xml": "votable"}.get(suffix, suffix)
-    table.write(tmp_path / f"c.{suffix}", format=form)
-    dataset = read_labelled(tmp_path / f"c.{suffix}", image_column="file", label_column="kind")
-    assert dataset.origin.class_names == NAMES
-    assert len(dataset.images) == 12
-
-
 @pytest.mark.parametrize("side", [32, 69, 256])
 def test_square_images_of_one_size_are_left_whole(side, tmp_path):
     write_folder(tmp_path, [(side, side)] * 2)
@@ -91,7 +79,7 @@ def test_other_images_are_cropped_and_scaled_with_a_warning(sizes, words, tmp_pa
     with pytest.warns(UserWarning, match=f"{words}.*cropped and scaled to 69 x 69"):
         dataset = read_labelled(tmp_path)
     np.testing.assert_array_equal(dataset.images, prepare(sorted(tmp_path.glob("*/one.png"))))
-    assert dataset.origin.crop == GALAXY10_CROP
+    assert dataset.origin.crop == DEFAULT_CROP
 
 
 def test_files_that_are_left_out_of_a_folder_are_named_in_a_warning(folder, tmp_path):
@@ -104,51 +92,38 @@ def test_files_that_are_left_out_of_a_folder_are_named_in_a_warning(folder, tmp_
     assert dataset.origin.class_names == ("disk | thin", "linked", "smooth", "spiral")
 
 
-def test_folders_of_another_form_are_refused(folder, tmp_path):
-    with pytest.raises(DataError, match="holds no folder of images"):
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], "holds no folder of images"),
+        (["a/1.png", "b/notes.txt"], "folder b holds no image"),
+        (["a/1.png", "b/deep/2.png"], "folder deep in b"),
+        (["a/1.png", "b/2.png", "3.png"], r"3\.png is not in a folder"),
+        (["a/1.png"], r"1 classes \(a\), expected 2"),
+    ],
+)
+def test_folders_of_another_form_are_refused(files, words, tmp_path):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40)).save(tmp_path / name, "PNG")
+    with pytest.raises(DataError, match=words):
         read_labelled(tmp_path)
-    images = shutil.copytree(folder / "images", tmp_path / "images")
-    (images / "empty").mkdir()
-    with pytest.raises(DataError, match="folder empty holds no image"):
-        read_labelled(images)
-    (images / "empty" / "deep").mkdir()
-    with pytest.raises(DataError, match="folder deep in empty"):
-        read_labelled(images)
-    shutil.rmtree(images / "empty")
-    shutil.copy(images / "spiral" / "02.png", images)
-    with pytest.raises(DataError, match=r"02\.png is not in a folder"):
-        read_labelled(images)
-    shutil.rmtree(images / "smooth")
-    shutil.rmtree(images / "spiral")
-    (images / "02.png").unlink()
-    with pytest.raises(DataError, match=r"1 classes \(disk \| thin\), expected 2"):
-        read_labelled(images)
-
-
-BAD = {
-    "one class": (["a.png,x"], r"1 classes \(x\), expected 2"),
-    "too many classes": ([f"a.png,{n}" for n in range(256)], "256 classes .* to 255"),
-    "missing label": (["a.png,x", "b.png,"], r"'label' is empty in 1 rows \(1"),
-    "missing file": (
-        ["a.png,x", "gone.png,y"],
-        r"1 of 2 images cannot be read: no file.*gone\.png",
-    ),
-    "real numbers": (["a.png,0.5", "b.png,1.5"], "float64, expected text"),
-}
 
 
 @pytest.mark.filterwarnings("ignore:.*another row names")
-@pytest.mark.parametrize(("rows", "words"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["a.png,x"], r"1 classes \(x\), expected 2"),
+        ([f"a.png,{n}" for n in range(256)], "256 classes .* to 255"),
+        (["a.png,x", "b.png,"], r"'label' is empty in 1 rows \(1"),
+        (["a.png,x", "gone.png,y"], r"1 of 2 images cannot be read: no file.*gone\.png"),
+    ],
+)
 def test_bad_catalogues_are_refused(rows, words, tmp_path):
     write_catalogue(tmp_path / "c.csv", rows)
     with pytest.raises(DataError, match=words):
         read_labelled(tmp_path / "c.csv")
-
-
-def test_a_column_that_a_catalogue_lacks_is_an_error(tmp_path):
-    write_catalogue(tmp_path / "c.csv", ["a.png,x", "b.png,y"])
-    with pytest.raises(DataError, match="no column 'file', expected one of"):
-        read_labelled(tmp_path / "c.csv", image_column="file")
 
 
 def test_a_file_that_is_listed_twice_gives_a_warning(tmp_path):
@@ -165,7 +140,6 @@ def test_a_file_that_is_listed_twice_gives_a_warning(tmp_path):
     ],
 )
 def test_integer_labels_are_sorted_by_their_value(labels, names, tmp_path):
-    write_catalogue(
-        tmp_path / "c.csv", [f"{n}.png,{c}" for n, c in zip("abcd", labels, strict=True)]
-    )
+    rows = [f"{name}.png,{label}" for name, label in zip("abcd", labels, strict=True)]
+    write_catalogue(tmp_path / "c.csv", rows)
     assert read_labelled(tmp_path / "c.csv").origin.class_names == names

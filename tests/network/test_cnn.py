@@ -30,8 +30,12 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (4, 69, 69, 3), np.uint8)
 
 
-def test_network_is_the_published_one():
-    model = build_cnn()
+@pytest.fixture(scope="module")
+def model():
+    return build_cnn(seed=0)
+
+
+def test_network_is_the_published_one(model):
     assert model.count_params() == 1_799_964
     layers = {layer.name: layer for layer in model.layers}
     for name, (parameters, activation) in WEIGHTED.items():
@@ -42,42 +46,34 @@ def test_network_is_the_published_one():
     assert [layers[f"dropout{number}"].rate for number in ("", 1, 2)] == [0.5, 0.3, 0.3]
 
 
-def test_every_kernel_but_the_output_is_penalized():
-    model = build_cnn(l2=0.001)
+def test_every_kernel_but_the_output_is_penalized(model):
     kernels = [model.get_layer(name).kernel.numpy() for name in WEIGHTED if name != "classes"]
     expected = [0.001 * np.square(kernel).sum() for kernel in kernels]
     np.testing.assert_allclose([float(loss) for loss in model.losses], expected, rtol=1e-4)
 
 
-def test_raw_images_become_probabilities(images):
-    model = build_cnn(seed=0)
+def test_raw_images_become_probabilities(model, images):
     np.testing.assert_allclose(model.get_layer("rescale")(images), images / 255, rtol=1e-6)
     np.testing.assert_allclose(model(images).numpy().sum(axis=1), 1, rtol=1e-5)
 
 
-def test_seed_fixes_the_weights():
-    first = build_cnn(seed=0).get_weights()
-    again = build_cnn(seed=0, precision="bfloat16").get_weights()
-    other = build_cnn(seed=4).get_weights()
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not np.array_equal(first[0], other[0])
-
-
-def test_bfloat16_keeps_float32_weights_and_gives_similar_probabilities(images):
+def test_seed_fixes_the_weights_and_bfloat16_gives_similar_probabilities(model, images):
     half = build_cnn(seed=0, precision="bfloat16")
+    np.testing.assert_equal(half.get_weights(), model.get_weights())
     assert {weight.dtype for weight in half.trainable_weights} == {"float32"}
     assert half.get_layer("conv1_1").compute_dtype == "bfloat16"
     probabilities = half(images).numpy()
     assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities, build_cnn(seed=0)(images).numpy(), atol=0.02)
+    np.testing.assert_allclose(probabilities, model(images).numpy(), atol=0.02)
+    other = build_cnn(seed=4).get_weights()
+    assert not np.array_equal(model.get_weights()[0], other[0])
 
 
-def test_settings_of_keras_do_not_change_the_network(images):
-    expected = build_cnn(seed=0)(images).numpy()
+def test_settings_of_keras_do_not_change_the_network(model, images):
     before = keras.config.image_data_format()
     keras.config.set_image_data_format("channels_first")
     try:
-        np.testing.assert_array_equal(build_cnn(seed=0)(images).numpy(), expected)
+        np.testing.assert_array_equal(build_cnn(seed=0)(images), model(images))
     finally:
         keras.config.set_image_data_format(before)
 

@@ -14,26 +14,31 @@ from galclass.network.precision import choose_precision, count_threads, explain_
 
 
 @pytest.fixture
-def no_gpu(monkeypatch):
-    """Forget the choice of this machine, and hide its GPUs."""
-    monkeypatch.setattr(precision, "_gpu_details", lambda: None)
+def set_gpu(monkeypatch):
+    """Return a function that describes the GPU of this machine, None for no GPU."""
+
+    def describe(details):
+        monkeypatch.setattr(precision, "_gpu_details", lambda: details)
+
     precision._choose.cache_clear()
-    yield
+    yield describe
     precision._choose.cache_clear()
 
 
 @pytest.mark.parametrize(("seconds", "chosen"), [(0.5, "bfloat16"), (0.9, "float32")])
 def test_clearly_faster_precision_is_chosen_and_the_times_are_recorded(
-    no_gpu, monkeypatch, seconds, chosen
+    set_gpu, monkeypatch, seconds, chosen
 ):
-    times = {"bfloat16": seconds, "float32": 1.0}
-    monkeypatch.setattr(precision, "_time_convolution", times.get)
+    set_gpu(None)
+    repeat = mock.Mock(side_effect=[[seconds], [1.0]])
+    monkeypatch.setattr(precision.timeit, "repeat", repeat)
     assert choose_precision("auto") == chosen
     reason = explain_precision("auto")
     assert f"{1000 * seconds:.1f} ms in bfloat16, 1000.0 in float32" in reason
 
 
-def test_precision_that_fails_is_not_chosen(no_gpu, monkeypatch):
+def test_precision_that_fails_is_not_chosen(set_gpu, monkeypatch):
+    set_gpu(None)
     error = tf.errors.UnimplementedError(None, None, "no primitive")
     monkeypatch.setattr(precision.timeit, "repeat", mock.Mock(side_effect=[error, [1.0]]))
     assert choose_precision() == "float32"
@@ -43,11 +48,8 @@ def test_precision_that_fails_is_not_chosen(no_gpu, monkeypatch):
 @pytest.mark.parametrize(
     ("capability", "chosen"), [((8, 0), "bfloat16"), ((7, 5), "float16"), ((6, 1), "float32")]
 )
-def test_precision_of_a_gpu_depends_on_its_compute_capability(
-    no_gpu, monkeypatch, capability, chosen
-):
-    details = {"device_name": "Some GPU", "compute_capability": capability}
-    monkeypatch.setattr(precision, "_gpu_details", lambda: details)
+def test_precision_of_a_gpu_depends_on_its_compute_capability(set_gpu, capability, chosen):
+    set_gpu({"device_name": "Some GPU", "compute_capability": capability})
     assert choose_precision() == chosen
     assert "{}.{}".format(*capability) in explain_precision("auto")
     assert precision.describe_device() == "GPU Some GPU"

@@ -21,24 +21,19 @@ def test_features_are_the_input_of_the_last_layer(measured, images_of_brightness
     np.testing.assert_allclose(model(images, training=False), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("crop", "framing"), [(None, Framing(40, None)), (0.5, Framing(40, 0.5, force=True))]
-)
-def test_images_are_cropped_as_in_training_or_as_the_user_says(
-    crop, framing, measured, images_of_brightness
-):
+def test_a_crop_applies_to_all_images(measured, images_of_brightness):
     image = Image.fromarray(images_of_brightness[0][55])
     images = [image, image.resize((160, 160))]
-    expected = embed(prepare_all(images, framing), run=measured)
-    np.testing.assert_allclose(embed(images, run=measured, crop=crop), expected, atol=1e-6)
+    expected = embed(prepare_all(images, Framing(40, 0.5, force=True)), run=measured)
+    np.testing.assert_allclose(embed(images, run=measured, crop=0.5), expected, atol=1e-6)
 
 
-def test_networks_and_images_without_features_are_refused(images_of_brightness):
-    images = images_of_brightness[0][:1]
+def test_networks_and_images_without_features_are_refused():
     model = build_cnn(input_shape=(40, 40, 3), filters=((4,),), dense_units=())
-    with pytest.raises(DataError, match="1 dense layers, expected 2 or more"):
-        embed(images, run=model)
-    with pytest.raises(ParameterError, match="crop=0"):
-        embed(images, run=model, crop=0)
-    with pytest.raises(FileNotFoundError, match="no file"):
-        embed("gone.png")
+    for error, words, settings in (
+        (DataError, "1 dense layers, expected 2 or more", {"run": model}),
+        (ParameterError, "crop=0", {"crop": 0}),
+        (FileNotFoundError, "no file", {}),
+    ):
+        with pytest.raises(error, match=words):
+            embed("gone.png", **settings)

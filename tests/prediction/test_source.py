@@ -1,6 +1,5 @@
-"""Images of every kind of source are listed in order, and in shards."""
+"""Images of every kind of source are listed in order, and in parts."""
 
-import io
 import pickle
 import sys
 
@@ -10,47 +9,21 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 
-from galclass.data.dataset import Dataset
 from galclass.errors import DataError, MissingPackageError, ParameterError
 from galclass.images.prepare import Framing, prepare_named
-from galclass.load import write_data
 from galclass.prediction.source import open_source
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet")
 pq = pytest.importorskip("pyarrow.parquet")
 
-KINDS = ["images", "one.parquet", "several", "some.h5", "catalogue.csv"]
-
-
-def encode(image):
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "PNG")
-    return content.getvalue()
-
-
-@pytest.fixture(scope="module")
-def images(like_galaxy10):
-    return like_galaxy10[0][::9]
-
-
-@pytest.fixture(scope="module")
-def sources(images, tmp_path_factory):
-    """The same twelve images as a folder, as Parquet, as HDF5 and as a catalogue."""
-    path = tmp_path_factory.mktemp("sources")
-    (path / "images").mkdir()
-    (path / "several").mkdir()
-    encoded = [encode(image) for image in images]
-    for number, content in enumerate(encoded):
-        (path / "images" / f"g{number:02d}.png").write_bytes(content)
-    rows = pa.table({"id": np.arange(100, 112), "image": pa.array(encoded, pa.binary())})
-    pq.write_table(rows, path / "one.parquet", row_group_size=5)
-    pq.write_table(rows[:7], path / "several" / "a.parquet", row_group_size=2)
-    pq.write_table(rows[7:], path / "several" / "b.parquet")
-    (path / "several" / "_metadata.parquet").write_text("not a part")
-    write_data(path / "some.h5", Dataset(images, np.zeros(12, int), None))
-    names = [f"images/g{number:02d}.png" for number in range(12)]
-    Table({"image": names, "r": np.arange(12)}).write(path / "catalogue.csv")
-    return path
+# The name of the eighth image in each kind of source.
+NAMES = {
+    "images": "{}/images/g07.png",
+    "one.parquet": 107,
+    "several": 107,
+    "some.h5": "{}/some.h5[7]",
+    "catalogue.csv": "images/g07.png",
+}
 
 
 def read(source):
@@ -60,37 +33,30 @@ def read(source):
     return [name for name, _, _ in prepared], np.stack([image for _, image, _ in prepared])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_source_has_one_row_per_image_in_order(kind, sources, images):
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_source_and_its_parts_hold_the_images_in_order(kind, sources, images):
     source = open_source(sources / kind)
     names, found = read(source)
-    assert source.total == 12
     np.testing.assert_array_equal(found, images)
-    expected = {
-        "images": str(sources / "images" / "g07.png"),
-        "one.parquet": 107,
-        "several": 107,
-        "some.h5": f"{sources / 'some.h5'}[7]",
-        "catalogue.csv": "images/g07.png",
-    }
-    assert names[7] == expected[kind]
-
-
-@pytest.mark.parametrize("size", [1, 5, 100])
-@pytest.mark.parametrize("kind", KINDS)
-def test_shards_hold_the_same_rows_and_can_be_sent_to_other_processes(kind, size, sources, images):
-    source = open_source(sources / kind)
-    shards = [pickle.loads(pickle.dumps(shard)) for shard in source.shards(size)]
-    parts = [read(shard) for shard in shards]
-    assert [shard.total for shard in shards] == [len(names) for names, _ in parts]
-    assert max(shard.total for shard in shards) <= size
-    assert [name for names, _ in parts for name in names] == read(source)[0]
-    np.testing.assert_array_equal(np.concatenate([found for _, found in parts]), images)
-    if kind == "several":  # No shard reaches over the end of a file.
-        assert 7 in np.cumsum([shard.total for shard in shards])
-    if kind == "catalogue.csv":
-        rows = np.concatenate([shard.catalogue["r"] for shard in shards])
-        assert rows.tolist() == list(range(12))
+    assert source.total == len(names) == 12
+    expected = NAMES[kind]
+    if isinstance(expected, str):
+        expected = expected.format(sources)
+    assert names[7] == expected
+    for size in (1, 5, 100):
+        # A part can be sent to another process.
+        parts = [pickle.loads(pickle.dumps(part)) for part in source.parts(size)]
+        totals = [part.total for part in parts]
+        rows = [read(part) for part in parts]
+        assert totals == [len(names) for names, _ in rows]
+        assert max(totals) <= size
+        assert [name for names, _ in rows for name in names] == names
+        np.testing.assert_array_equal(np.concatenate([found for _, found in rows]), images)
+        if kind == "several":  # No part spans two files.
+            assert 7 in np.cumsum(totals)
+        if kind == "catalogue.csv":
+            catalogue_rows = np.concatenate([part.catalogue["r"] for part in parts])
+            assert catalogue_rows.tolist() == list(range(12))
 
 
 def test_images_in_memory_have_a_number_and_iterators_an_unknown_total(images, sources):
@@ -105,35 +71,31 @@ def test_images_in_memory_have_a_number_and_iterators_an_unknown_total(images, s
     assert open_source(np.array([str(path)] * 2)).total == 2
 
 
-def test_a_bad_array_is_one_error_and_not_one_per_image(images):
-    with pytest.raises(DataError, match="float64, expected uint8"):
-        open_source(images / 255)
-
-
-def test_ids_of_parquet_keep_their_type_and_rows_without_an_image_an_error(images, tmp_path):
+def test_ids_of_parquet_keep_their_type_and_rows_without_an_image_an_error(
+    images, encode, tmp_path
+):
+    path = tmp_path / "s.parquet"
+    contents = pa.array([encode(images[0]), encode(images[1]), None], pa.binary())
     ids = [2**63 + 1, None, 7]
-    contents = [encode(images[0]), encode(images[1]), None]
-    rows = {"id": pa.array(ids, pa.uint64()), "image": pa.array(contents, pa.binary())}
-    pq.write_table(pa.table(rows), tmp_path / "s.parquet")
-    rows = list(open_source(tmp_path / "s.parquet").rows())
+    pq.write_table(pa.table({"id": pa.array(ids, pa.uint64()), "image": contents}), path)
+    rows = list(open_source(path).rows())
     assert [name for name, _ in rows] == ids
     assert type(rows[0][0]) is np.uint64
     assert "s.parquet[2] has no image" in str(rows[2][1])
-    texts = {"id": pa.array(["a", None]), "image": pa.array(contents[:2], pa.binary())}
-    pq.write_table(pa.table(texts), tmp_path / "s.parquet")
-    names = [name for name, _ in open_source(tmp_path / "s.parquet").rows()]
-    assert names == ["a", f"{tmp_path / 's.parquet'}[1]"]
+    pq.write_table(pa.table({"id": ["a", None, "c"], "image": contents}), path)
+    assert [name for name, _ in open_source(path).rows()] == ["a", f"{path}[1]", "c"]
 
 
 def test_parquet_without_encoded_images_is_a_catalogue(sources, tmp_path):
-    path = str(sources / "images" / "g00.png")
-    pq.write_table(pa.table({"id": [1], "image": [path]}), tmp_path / "c.parquet")
-    source = open_source(tmp_path / "c.parquet")
+    image = str(sources / "images" / "g00.png")
+    path = tmp_path / "c.parquet"
+    pq.write_table(pa.table({"id": [1], "image": [image]}), path)
+    source = open_source(path)
     assert source.catalogue.colnames == ["id", "image"]
-    assert read(source)[0] == [path]
-    columns = {"id": [1], "image": pa.array([b""], pa.binary()), "file": [path]}
-    pq.write_table(pa.table(columns), tmp_path / "c.parquet")
-    assert read(open_source(tmp_path / "c.parquet", image_column="file"))[0] == [path]
+    assert read(source)[0] == [image]
+    columns = {"id": [1], "image": pa.array([b""], pa.binary()), "file": [image]}
+    pq.write_table(pa.table(columns), path)
+    assert read(open_source(path, image_column="file"))[0] == [image]
 
 
 def test_a_damaged_row_of_hdf5_has_an_error_and_the_others_their_images(images, sources, tmp_path):
@@ -160,46 +122,44 @@ def test_compressed_chunks_of_hdf5_are_read_once(images, tmp_path, monkeypatch):
         reads.append(rows)
         return read_rows(dataset, rows, *others)
 
-    shard = open_source(tmp_path / "chunks.h5").shards(100)[1]
+    part = open_source(tmp_path / "chunks.h5").parts(100)[1]
     monkeypatch.setattr(h5py.Dataset, "__getitem__", count)
-    np.testing.assert_array_equal(read(shard)[1], many[100:])
+    np.testing.assert_array_equal(read(part)[1], many[100:])
     assert len(reads) == 1
 
 
-def test_a_catalogue_of_positions_is_not_divided():
-    source = open_source(Table({"ra": [1.0], "dec": [2.0]}))
-    with pytest.raises(ParameterError, match=r"has positions; use galclass\.predict"):
-        source.shards(1)
-
-
-def test_bad_sources_are_refused(sources, tmp_path, monkeypatch):
+def test_bad_sources_are_refused(sources, images, tmp_path, monkeypatch):
     (tmp_path / "cut.parquet").write_bytes((sources / "one.parquet").read_bytes()[:-9])
     (tmp_path / "cut.h5").write_bytes((sources / "some.h5").read_bytes()[:999])
     (tmp_path / "made").mkdir()
-    binary = pa.array([b"x"], pa.binary())
-    pq.write_table(pa.table({"image": binary}), tmp_path / "no_id.parquet")
-    pq.write_table(pa.table({"id": [1.5], "image": binary}), tmp_path / "real.parquet")
-    empty = pa.table({"id": [1], "image": binary})[:0]
-    pq.write_table(empty, tmp_path / "empty.parquet")
     (tmp_path / "mixed").mkdir()
-    pq.write_table(pa.table({"image": ["a.png"]}), tmp_path / "mixed" / "c.parquet")
-    for error, words, name in [
-        (FileNotFoundError, "no file", "gone"),
-        (DataError, "no image in", "made"),
-        (DataError, "not a complete Parquet file", "cut.parquet"),
-        (DataError, "cannot read .* as HDF5", "cut.h5"),
-        (DataError, "'id' is null, expected text or integers", "no_id.parquet"),
-        (DataError, "'id' is double, expected text or integers", "real.parquet"),
-        (DataError, "holds no image", "empty.parquet"),
-        (DataError, "no column 'image' of encoded images", "mixed"),
+    binary = pa.array([b"x"], pa.binary())
+    for name, columns in {
+        "no_id": {"image": binary},
+        "real": {"id": [1.5], "image": binary},
+        "empty": {"id": pa.array([], pa.int64()), "image": binary[:0]},
+        "mixed/c": {"image": ["a.png"]},
+    }.items():
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    for error, words, given in [
+        (FileNotFoundError, "no file", tmp_path / "gone"),
+        (FileNotFoundError, "no file", ""),
+        (DataError, "no image in", tmp_path / "made"),
+        (DataError, "not a complete Parquet file", tmp_path / "cut.parquet"),
+        (DataError, "cannot read .* as HDF5", tmp_path / "cut.h5"),
+        (DataError, "'id' is null, expected text or integers", tmp_path / "no_id.parquet"),
+        (DataError, "'id' is double, expected text or integers", tmp_path / "real.parquet"),
+        (DataError, "holds no image", tmp_path / "empty.parquet"),
+        (DataError, "holds no image", []),
+        (DataError, "no column 'image' of encoded images", tmp_path / "mixed"),
+        # One error, and not one per image.
+        (DataError, "float64, expected uint8", images / 255),
     ]:
         with pytest.raises(error, match=words):
-            open_source(tmp_path / name)
-    monkeypatch.chdir(sources)
-    with pytest.raises(FileNotFoundError):
-        open_source("")
-    with pytest.raises(DataError, match="holds no image"):
-        open_source([])
+            open_source(given)
+    positions = open_source(Table({"ra": [1.0], "dec": [2.0]}))
+    with pytest.raises(ParameterError, match=r"has positions; use galclass\.predict"):
+        positions.parts(1)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingPackageError, match="pip install pyarrow"):
         open_source(sources / "one.parquet")

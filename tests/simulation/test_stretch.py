@@ -1,14 +1,17 @@
-import h5py
+"""Colour images of bands look like Galaxy10's."""
+
 import numpy as np
+import pytest
 from astropy.io import fits
 from astropy.visualization import make_lupton_rgb
 
+from galclass import load_galaxy10
 from galclass.images.prepare import prepare
 from galclass.simulation.simulate import _draw_agreed_galaxy, _observe
 from galclass.simulation.stretch import NONLINEARITY, SCALES, sdss_rgb
 
 
-def test_the_stretch_equals_astropys():
+def test_stretch_equals_astropys():
     bands = np.random.default_rng(0).uniform(-0.1, 3, (3, 20, 30))
     bands *= np.logspace(-3, 1, 30)
     image = sdss_rgb(bands)
@@ -19,12 +22,6 @@ def test_the_stretch_equals_astropys():
     assert image.dtype == np.uint8
     assert image.shape == (20, 30, 3)
     assert np.abs(image.astype(int) - expected).max() <= 1
-
-
-def test_red_green_and_blue_are_i_r_and_g():
-    image = sdss_rgb(0.1 * np.eye(3)[..., None])[..., 0, :]
-    assert (np.diag(image) > 20).all()
-    assert np.count_nonzero(image) == 3
 
 
 def test_bright_pixels_keep_their_colour_and_negative_ones_are_black():
@@ -58,13 +55,12 @@ def measure(images):
     return sky, noise, middle
 
 
+@pytest.mark.slow
 def test_fits_bands_get_the_sky_noise_and_colours_of_galaxy10(real_path, tmp_path):
-    with h5py.File(real_path) as file:
-        labels = file["ans"][:]
-        images = file["images"][:]
-        rng = np.random.default_rng(0)
-        kept = [rng.choice(np.flatnonzero(labels == label), 100) for label in range(10)]
-        real = np.concatenate([images[np.unique(indices)] for indices in kept])
+    images, labels, _ = load_galaxy10(real_path)
+    rng = np.random.default_rng(0)
+    kept = [rng.choice(np.flatnonzero(labels == label), 100) for label in range(10)]
+    real = np.concatenate([images[np.unique(indices)] for indices in kept])
     made = np.array([prepare_from_fits(number, tmp_path) for number in range(150)])
     # Measured with 300 simulated and 2,000 real galaxies: the sky is (5, 5, 3) in both; the noise
     # is 3.5, 3.3, 3.0 from FITS files and 3.8, 3.5, 3.1 in real images; red, green and blue of the

@@ -32,21 +32,22 @@ def test_matrices_of_low_rank_do_not_diverge():
     np.testing.assert_array_equal(orthogonalize(tf.zeros((8, 4))), 0)
 
 
-def first_update(optimizer, gradients):
-    """Return the change of each variable of the network in one step."""
+def first_update(optimizer):
+    """Return the variables of a network and their changes in one step, with random gradients."""
     optimizer.weight_decay = 0
-    model = build_cnn(input_shape=(40, 40, 3), seed=0)
+    model = build_cnn(input_shape=(32, 32, 3), filters=((8,), (8,)), dense_units=(6,), seed=0)
+    variables = model.trainable_variables
+    rng = np.random.default_rng(2)
+    gradients = [tf.constant(rng.normal(size=one.shape), tf.float32) for one in variables]
     before = model.get_weights()
-    optimizer.apply(gradients, model.trainable_variables)
-    return [new - old for new, old in zip(model.get_weights(), before, strict=True)]
+    optimizer.apply(gradients, variables)
+    updates = [new - old for new, old in zip(model.get_weights(), before, strict=True)]
+    return variables, updates
 
 
 def test_kernels_get_orthogonal_updates_and_other_variables_those_of_adam():
-    rng = np.random.default_rng(2)
-    variables = build_cnn(input_shape=(40, 40, 3), seed=0).trainable_variables
-    gradients = [tf.constant(rng.normal(size=one.shape), tf.float32) for one in variables]
-    updates = first_update(Muon(0.01, exclude="classes"), gradients)
-    updates_of_adam = first_update(keras.optimizers.AdamW(0.01), gradients)
+    variables, updates = first_update(Muon(0.01, exclude="classes"))
+    _, updates_of_adam = first_update(keras.optimizers.AdamW(0.01))
     for variable, update, update_of_adam in zip(variables, updates, updates_of_adam, strict=True):
         if len(variable.shape) == 1 or "/classes/" in variable.path:
             np.testing.assert_allclose(update, update_of_adam, atol=1e-6)

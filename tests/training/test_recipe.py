@@ -10,12 +10,9 @@ from galclass import RECIPES, Recipe
 from galclass.errors import ParameterError
 
 
-def test_published_recipe_is_that_of_the_published_notebook():
+def test_published_recipe_is_the_one_of_the_notebook_and_the_others_keep_the_best_epoch():
     published = Recipe(epochs=200, batch_size=64, learning_rate=0.001, l2=0.001, keep="last")
     assert RECIPES["published"] == published
-
-
-def test_other_recipes_keep_the_best_epoch():
     assert {recipe.keep for name, recipe in RECIPES.items() if name != "published"} == {"best"}
 
 
@@ -45,13 +42,6 @@ def test_bad_value_is_refused(field, values, words):
 
 
 def test_numbers_of_numpy_are_accepted_and_can_be_written_as_json():
-    recipe = Recipe(
-        epochs=np.int64(3),
-        batch_size=np.uint8(32),
-        learning_rate=np.float32(0.5),
-        warmup_epochs=np.int32(1),
-        symmetries=np.bool_(True),
-    )
-    expected = Recipe(epochs=3, batch_size=32, learning_rate=0.5, warmup_epochs=1, symmetries=True)
-    assert recipe == expected
+    recipe = Recipe(epochs=np.int64(3), warmup_epochs=np.int32(1), symmetries=np.bool_(True))
+    assert recipe == Recipe(epochs=3, warmup_epochs=1, symmetries=True)
     assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe

@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from galclass import CLASS_NAMES, RECIPES, Recipe, load_run, train
 from galclass.data.dataset import Origin
 from galclass.errors import RunError
 from galclass.run import Run
-from galclass.training.session import Session
 
 # TensorFlow suppresses its own.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -36,20 +36,11 @@ AVERAGED = Recipe(
     symmetries=True,
 )
 PUBLISHED = replace(RECIPES["published"], epochs=5)  # two batches per epoch
-FILES = {"seen.npz", "manifest.json", "history.csv", "model.keras"}
 MAKE_BATCH = "galclass.training.session.Session.make_batch"
 
 
 class Stop(BaseException):
     """Stop a training without any handling."""
-
-
-def stop(*arguments, **settings):
-    raise Stop
-
-
-def report_full_disk(*arguments, **settings):
-    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def replace_call(patch, target, number, substitute):
@@ -68,10 +59,11 @@ def replace_call(patch, target, number, substitute):
 
 
 @contextmanager
-def stopped_at(target, number=1):
+def stopped_at(target, number=1, error=Stop):
+    """Raise an error in one call of a function, and expect it from the block."""
     with pytest.MonkeyPatch.context() as patch:
-        replace_call(patch, target, number, stop)
-        with pytest.raises(Stop):
+        replace_call(patch, target, number, mock.Mock(side_effect=error))
+        with pytest.raises(error):
             yield
 
 
@@ -117,13 +109,12 @@ def stopped(stopped_in_last_epoch, tmp_path):
 
 
 def assert_equal_runs(run, other):
-    ours = run.load_model().get_weights()
-    theirs = other.load_model().get_weights()
-    np.testing.assert_equal(ours, theirs)
-    assert (run.path / "history.csv").read_bytes() == (other.path / "history.csv").read_bytes()
     keys = ("status", "recipe", "split", "epochs", "best_epoch", "kept_epoch", "weights_sha256")
     assert {key: run.manifest[key] for key in keys} == {key: other.manifest[key] for key in keys}
-    assert {path.name for path in run.path.iterdir()} == FILES
+    run.load_model()  # An error if its weights are not those of the manifest.
+    assert (run.path / "history.csv").read_bytes() == (other.path / "history.csv").read_bytes()
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {"seen.npz", "manifest.json", "history.csv", "model.keras"}
 
 
 def read_files(folder):
@@ -180,56 +171,63 @@ def test_resuming_with_other_software_gives_a_warning_and_is_recorded(data, begu
     assert run.manifest["earlier"][0]["versions"]["tensorflow"] == "2.0"
 
 
+def test_run_that_was_killed_before_its_first_file_is_resumed(data, tmp_path):
+    (tmp_path / ".12-00c0ffee.tmp.json").touch()
+    with stopped_at(MAKE_BATCH):
+        run_training(data, tmp_path, resume=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "seen.npz"}
+
+
+def test_folder_in_use_is_refused(data, tmp_path, monkeypatch):
+    def try_again(*arguments, **settings):
+        before = read_files(tmp_path)
+        for settings in ({"resume": True}, {"overwrite": True}, {}):
+            with pytest.raises(RunError, match="another process is writing into"):
+                run_training(data, tmp_path, **settings)
+        assert read_files(tmp_path) == before
+        raise Stop
+
+    replace_call(monkeypatch, MAKE_BATCH, 1, try_again)
+    with pytest.raises(Stop):
+        run_training(data, tmp_path)
+
+
 @pytest.mark.slow
 def test_full_disk_ends_the_training_with_one_error_and_it_can_be_resumed(data, unbroken, stopped):
+    full = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     with pytest.MonkeyPatch.context() as patch:
-        replace_call(patch, "numpy.savez", 2, report_full_disk)
-        with pytest.raises(RunError, match=r"disk is full.*--resume.* 2 of 3 epochs"):
+        replace_call(patch, "numpy.savez", 2, full)
+        with pytest.raises(RunError, match=r"disk is full.* 2 of 3 epochs.*--resume"):
             run_training(data, stopped, resume=True)
     assert not list(stopped.rglob(".*"))
     assert_equal_runs(run_training(data, stopped, resume=True), unbroken(AVERAGED))
 
 
 @pytest.mark.slow
-def test_interrupt_says_how_many_epochs_are_saved_and_on_epoch_gets_the_whole_history(
-    data, tmp_path, capsys, monkeypatch
+def test_interrupt_prints_one_line_about_the_saved_epochs_and_on_epoch_gets_the_whole_history(
+    data, tmp_path, capsys
 ):
-    epochs_seen = []
+    epochs = []
 
     def watch(rows):
-        epochs_seen.append([row["epoch"] for row in rows])
-        if len(rows) == 2:
-            raise KeyboardInterrupt
+        epochs.append([row["epoch"] for row in rows])
 
-    def interrupt_second_save(session, run, save=Session.save):
-        if len(session.rows) == 2:
-            raise KeyboardInterrupt
-        save(session, run)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Session, "save", interrupt_second_save)
-        with pytest.raises(KeyboardInterrupt):
-            run_training(data, tmp_path, on_epoch=watch)
-    assert "Stopped after 1 of 3 epochs" in capsys.readouterr().err
-    with pytest.raises(KeyboardInterrupt):
-        run_training(data, tmp_path, on_epoch=watch, resume=True)
-    assert "Stopped after 2 of 3 epochs" in capsys.readouterr().err
+    with stopped_at("galclass.training.session.Session.save", 2, KeyboardInterrupt):
+        run_training(data, tmp_path, on_epoch=watch)
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("Stopped after 1 of 3 epochs. Resume with")
+    assert "\n" not in error
     run_training(data, tmp_path, on_epoch=watch, resume=True)
-    assert epochs_seen == [[1], [1, 2], [1, 2, 3]]
+    assert epochs == [[1], [1, 2], [1, 2, 3]]
 
 
-def ends_in_another_process(name, *arguments):
-    """Call a function of this file in another process; return False if that was killed."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["galclass.training.train", "galclass.network._tensorflow"])
-    # The other process cannot import this file, because it is not in a package.
-    call = "__import__('runpy').run_path(path)[name](*arguments)"
-    names = {"path": __file__, "name": name, "arguments": arguments}
-    process = context.Process(target=eval, args=(call, names))
-    process.start()
-    process.join(120)
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode == 0
+@pytest.mark.slow
+def test_run_resumes_from_its_checkpoint_alone(data, unbroken, stopped):
+    for name in ("model.keras", "history.csv", "seen.npz", ".lock"):
+        (stopped / name).write_bytes(b"cut o")
+    for name in (".12-00c0ffee.tmp.keras", "checkpoint/.12-00c0ffee.tmp.npz"):
+        (stopped / name).write_bytes(b"cut o")
+    assert_equal_runs(run_training(data, stopped, resume=True), unbroken(AVERAGED))
 
 
 def die(*arguments, **settings):
@@ -249,27 +247,15 @@ def train_and_die(data, out, recipe, target, number):
     run_training(data, out, recipe, resume=True)
 
 
-def train_in_used_folder(data, out):
-    for settings in ({"resume": True}, {"overwrite": True}, {}):
-        with pytest.raises(RunError, match="another process is writing into"):
-            run_training(data, out, **settings)
-
-
-@pytest.mark.slow
-def test_run_resumes_from_its_checkpoint_alone_and_keeps_other_processes_out(
-    data, unbroken, stopped
-):
-    def try_from_another_process(rows):
-        before = read_files(stopped)
-        assert ends_in_another_process("train_in_used_folder", data, stopped)
-        assert read_files(stopped) == before
-
-    for name in ("model.keras", "history.csv", "seen.npz", ".lock"):
-        (stopped / name).write_bytes(b"cut o")
-    for name in (".12-00c0ffee.tmp.keras", "checkpoint/.12-00c0ffee.tmp.npz"):
-        (stopped / name).write_bytes(b"cut o")
-    run = run_training(data, stopped, resume=True, on_epoch=try_from_another_process)
-    assert_equal_runs(run, unbroken(AVERAGED))
+def die_in_another_process(*arguments):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["galclass.training.train", "galclass.network._tensorflow"])
+    # The other process cannot import this file, because it is not in a package.
+    call = "__import__('runpy').run_path(path)['train_and_die'](*arguments)"
+    process = context.Process(target=eval, args=(call, {"path": __file__, "arguments": arguments}))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
 
 
 # A training writes the manifest and seen.npz; if it is resumed, the model and the history of the
@@ -286,7 +272,7 @@ LAST_MANIFEST = ("galclass.run.write_json", 2)
 @pytest.mark.parametrize("recipe", DEATHS, ids=["averaged", "published"])
 def test_killed_run_resumes_to_the_same_bytes(data, unbroken, tmp_path, recipe):
     for target, number in (*DEATHS[recipe], LAST_MANIFEST):
-        assert not ends_in_another_process("train_and_die", data, tmp_path, recipe, target, number)
+        die_in_another_process(data, tmp_path, recipe, target, number)
     assert load_run(tmp_path).manifest["status"] == "training"
     assert len(load_run(tmp_path).history["epoch"]) == recipe.epochs
     assert_equal_runs(run_training(data, tmp_path, recipe, resume=True), unbroken(recipe))
