@@ -2,7 +2,7 @@
 
 This makes files of simulated galaxies, repeated, in Galaxy10's layout. Each measurement is a
 separate process; its time includes the start of Ray and TensorFlow. The rate is measured from the
-end of the first shards to the end of the last one, without the start. The memory of the
+end of the first parts to the end of the last one, without the start. The memory of the
 process and its descendants is measured twice a second; shared pages are counted once (Linux).
 
     python benchmarks/distributed.py [--images 20000] [--memory 5000 50000] [--rounds 3]
@@ -25,7 +25,7 @@ PART_ROWS = 500
 
 class Measurement(NamedTuple):
     seconds: float
-    images_per_second: float  # between the ends of the first and the last shards
+    images_per_second: float  # between the ends of the first and the last parts
     peak_memory: float  # GB
 
 
@@ -100,9 +100,9 @@ def measure(source, folder, **settings):
 
 
 def compute_rate(out, workers):
-    """Return the images per second between the ends of the first and the last shards."""
+    """Return the images per second between the ends of the first and the last parts."""
     ends = sorted(path.stat().st_mtime for path in out.glob("part-*"))
-    ends = ends[workers - 1 :]  # Workers that start together end their first shards together.
+    ends = ends[workers - 1 :]  # Workers that start together end their first parts together.
     if len(ends) < 2:
         return float("nan")
     return PART_ROWS * (len(ends) - 1) / (ends[-1] - ends[0])
