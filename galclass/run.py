@@ -19,7 +19,6 @@ All files are written completely or not at all.
 
 import csv
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -44,15 +43,25 @@ FILES = (
     "history.csv",
     "model.keras",
     "seen.npz",
-    "checkpoint",
     "metrics.json",
     "predictions.npz",
     "validation.npz",
     "examples.npz",
     "mistakes.npz",
     "usual.npz",
-    "figures",
     "manifest.json",
+)
+# Names of the figures that are deleted with a run; other files in its folder are the user's.
+FIGURES = (
+    "examples",
+    "class_counts",
+    "history",
+    "confusion_matrix",
+    "recall",
+    "reliability",
+    "purity",
+    "mistakes",
+    "comparison",
 )
 ARRAYS = {
     "seen": ("hashes",),
@@ -285,7 +294,7 @@ class Run:
         """Write a checkpoint, and delete all but the latest ones."""
         folder = self.path / "checkpoint"
         write_npz(folder / f"{epoch:05d}.npz", **arrays)
-        for path in folder.glob("[0-9]*.npz"):
+        for path in self.list_checkpoints():
             is_old = int(path.stem) <= epoch - CHECKPOINTS
             is_damaged = int(path.stem) > epoch  # Training went back to an earlier one.
             if is_old or is_damaged:
@@ -293,11 +302,12 @@ class Run:
 
     def list_checkpoints(self) -> list[Path]:
         """Return the paths of the checkpoints, the latest first."""
-        return sorted((self.path / "checkpoint").glob("[0-9]*.npz"), reverse=True)
+        paths = (self.path / "checkpoint").glob("*.npz")
+        return sorted((path for path in paths if path.stem.isdecimal()), reverse=True)
 
     def delete_checkpoints(self) -> None:
-        """Delete the checkpoints."""
-        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+        """Delete the checkpoints, and their folder if nothing else is in it."""
+        _delete_files(self.path / "checkpoint", self.list_checkpoints())
 
     def check_writable(self) -> None:
         """Raise a RunError if the run is part of galclass."""
@@ -399,12 +409,24 @@ def as_run(run: Run | PathLike) -> Run:
 
 def delete_run(path: Path) -> None:
     """Delete the files of a run, and nothing else in its folder."""
-    load_run(path).check_writable()
+    run = load_run(path)
+    run.check_writable()
+    run.delete_checkpoints()
+    figures = path / "figures"
+    _delete_files(figures, [one for one in figures.glob("*.*") if one.stem in FIGURES])
     for name in FILES:
-        if (path / name).is_dir() and not (path / name).is_symlink():
-            shutil.rmtree(path / name)
-        else:
-            (path / name).unlink(missing_ok=True)
+        (path / name).unlink(missing_ok=True)
+
+
+def _delete_files(folder: Path, paths: Sequence[Path]) -> None:
+    """Delete files in a folder, and the folder if nothing else is in it; never follow a link."""
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    for path in paths:
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def best_epoch(history: Mapping[str, Any] | Sequence[Mapping[str, float]]) -> int:

@@ -152,3 +152,28 @@ def test_missing_or_damaged_file_is_refused_when_it_is_read(run, name, content, 
         (run.path / name).write_bytes(content)
     with pytest.raises(RunError, match=words):
         read(run)
+
+
+def test_deleting_a_run_keeps_the_files_of_the_user(copied):
+    for name in ("figures/recall.png", "figures/paper.png", "checkpoint/mine.npz", "notes.txt"):
+        path = copied.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    delete_run(copied.path)
+    left = {path.relative_to(copied.path).as_posix() for path in copied.path.rglob("*")}
+    assert left == {
+        "figures",
+        "figures/paper.png",
+        "checkpoint",
+        "checkpoint/mine.npz",
+        "notes.txt",
+    }
+
+
+def test_copy_of_a_checkpoint_is_not_a_checkpoint(copied):
+    copied.write_checkpoint(1, {"a": np.zeros(1)})
+    copy = copied.path / "checkpoint" / "00001 (copy).npz"
+    copy.write_bytes((copied.path / "checkpoint" / "00001.npz").read_bytes())
+    copied.write_checkpoint(2, {"a": np.zeros(1)})
+    assert [path.name for path in copied.list_checkpoints()] == ["00002.npz", "00001.npz"]
+    assert copy.exists()

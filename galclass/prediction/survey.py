@@ -28,6 +28,7 @@ from .predict import classify
 from .source import FileRows, Listed, Source, open_source
 from .table import check_columns, check_names, join, write_table
 
+IDENTITY = {"source", "network", "settings"}  # entries of the manifest that identify a survey
 MANIFEST = "_manifest.json"  # Readers of Parquet ignore files whose names begin with _ or a dot.
 # The file of a part, and the source of its images.
 Part: TypeAlias = tuple[Path, Listed | FileRows]
@@ -208,11 +209,16 @@ def _read_manifest(out: Path, overwrite: bool) -> dict[str, Any] | None:
     names = {path.name for path in out.iterdir()}
     if names <= {LOCK}:
         return None
-    if not (out / MANIFEST).is_file():
-        raise FileExistsError(f"{out} exists and is not a survey; choose another folder")
+    manifest = {}
+    if (out / MANIFEST).is_file():
+        manifest = read_json(out / MANIFEST, hint="galclass survey")
+    if not manifest.keys() >= IDENTITY:  # Other programs use the name, too.
+        raise FileExistsError(
+            f"{out} exists and is not a survey of galclass; choose another folder"
+        )
     if overwrite:
         return None
-    return read_json(out / MANIFEST, hint="galclass survey")
+    return manifest
 
 
 def _choose_precision(
@@ -242,7 +248,7 @@ def _begin_or_resume(out: Path, earlier: dict[str, Any] | None, manifest: dict[s
 
 
 def _check_same(out: Path, earlier: dict[str, Any], manifest: dict[str, Any]) -> None:
-    for key in ("source", "network", "settings"):
+    for key in sorted(IDENTITY):
         if earlier.get(key) != manifest[key]:
             raise RunError(
                 f"cannot resume: the parts in {out} are of {key} {earlier.get(key)}, now it is "

@@ -15,6 +15,7 @@ from galclass.figures.attribution import plot_attribution
 from galclass.figures.mistakes import plot_mistakes
 from galclass.figures.style import LAYOUTS, house_style
 from galclass.load import write_data
+from galclass.run import FIGURES
 
 SAVE_FIGURE = "galclass.figures.save.save_figure"
 OF_METRICS = ["class_counts", "history", "confusion_matrix", "recall", "reliability", "purity"]
@@ -41,6 +42,10 @@ def figures(measured, galaxies, tmp_path_factory):
             plotted[size, "mistakes"] = plot_mistakes(run)
             plotted[size, "attribution"] = plot_attribution(*galaxies, run=model)
     return plotted
+
+
+def test_names_of_all_saved_figures_are_known_to_the_deletion_of_a_run():
+    assert set(FIGURES) == {*NAMES, "mistakes"}
 
 
 @pytest.mark.parametrize("name", [*NAMES, "mistakes", "attribution"])

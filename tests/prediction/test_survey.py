@@ -225,7 +225,14 @@ def test_a_folder_that_is_not_a_survey_is_left_alone(model, sources, tmp_path):
     for overwrite in (False, True):
         with pytest.raises(FileExistsError, match="not a survey"):
             predict_survey(sources / "some.h5", tmp_path, run=model, overwrite=overwrite)
-    (tmp_path / MANIFEST).write_text("{}")
-    with pytest.raises(RunError, match="cannot resume"):
-        predict_survey(sources / "some.h5", tmp_path, run=None)
-    assert sorted(files(tmp_path)) == [MANIFEST, "thesis.txt"]
+    assert sorted(files(tmp_path)) == ["thesis.txt"]
+
+
+def test_parts_of_another_program_are_never_replaced(model, sources, tmp_path):
+    (tmp_path / MANIFEST).write_text('{"format": "another"}')
+    part = tmp_path / "part-00000.parquet"
+    part.write_bytes(b"years of work")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="not a survey of galclass"):
+            predict_survey(sources / "some.h5", tmp_path, run=model, overwrite=overwrite)
+    assert part.read_bytes() == b"years of work"
